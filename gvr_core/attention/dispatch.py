@@ -1,0 +1,68 @@
+"""The one entry to self-attention: which form runs is the config's choice."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .config import AttentionConfig
+from .full import DenseAttention, full_attention
+from .grid import TokenGrid
+from .sparse_local import sparse_local_attention
+from .temporal_units import unit_attention, unit_bounds
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    grid: TokenGrid,
+    layer: int,
+    config: AttentionConfig,
+    dense: DenseAttention = full_attention,
+) -> Tensor:
+    """Self-attention of a video's tokens in the form that `config` names (S 4.4).
+
+    Args:
+        q: `b heads n d`, tokens in the order `t h w`, reference frames last, RoPE already applied; k and v alike.
+        k: See `q`.
+        v: See `q`.
+        grid: Where the tokens lie; its length is n.
+        layer: Index of the transformer block from 0; odd layers shift the temporal units and the windows.
+        config: The form of attention.
+        dense: The inner operation, always called as (q, k, v) on `b heads n d` without a mask; a host puts its own
+            kernel here.
+
+    Returns:
+        `b heads n d`.
+
+    Raises:
+        ValueError: The shapes of q, k and v differ or do not fit the grid.
+    """
+    if not q.shape == k.shape == v.shape or q.ndim != 4:
+        raise ValueError(
+            f"q, k and v have shapes {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}, expected one shape "
+            "`b heads n d`: this is self-attention, use the dense operation for other keys"
+        )
+    if q.shape[2] != grid.length:
+        raise ValueError(
+            f"sequence has {q.shape[2]} tokens, the grid of {grid.frames} frames and {grid.references} reference "
+            f"frames of {grid.height}x{grid.width} tokens expects {grid.length}: build the grid from the same latent"
+        )
+    bounds = [(0, grid.frames)]
+    if config.unit:
+        bounds = unit_bounds(grid.frames, config.unit, shifted=layer % 2 == 1, shift=config.unit_shift)
+    if config.kind == "full":
+        return unit_attention(q, k, v, grid=grid, bounds=bounds, dense=dense)
+    height, width = config.window
+    return sparse_local_attention(
+        q,
+        k,
+        v,
+        grid=grid,
+        bounds=bounds,
+        window=config.window,
+        top_k=config.top_k,
+        dense=dense,
+        shift=(height // 2, width // 2) if config.window_shift and layer % 2 == 1 else (0, 0),
+    )

@@ -1,0 +1,116 @@
+"""Cutting the frames of a token sequence into 2-D windows and putting them together again (S 4.4).
+
+Windows are laid from the top left. Where they do not divide the frame, the last one of a row or column is shifted back
+inside ("ours"): it overlaps its neighbour, and all windows stay equally large without padding or masks. A shift starts
+the whole windows further inside ("ours", after Swin): the first one is then pushed back to the edge. Everything
+is slices and permuted copies, several times cheaper than gathering tokens by index.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from .grid import TokenGrid
+
+
+def fit_window(grid: TokenGrid, window: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the windows on this grid: `window`, shrunk to the frame where the frame is smaller."""
+    return min(window[0], grid.height), min(window[1], grid.width)
+
+
+def fit_shift(grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int]) -> tuple[int, int]:
+    """`shift`, 0 along the axes on which one window covers the frame; `window` must fit the grid."""
+    return tuple(s if size < n else 0 for s, size, n in zip(shift, window, (grid.height, grid.width), strict=True))
+
+
+def windows_per_frame(grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> int:
+    """Number of windows that cover one frame; `window` and `shift` must fit the grid."""
+    rows, columns = (_count(n, size, s) for n, size, s in zip((grid.height, grid.width), window, shift, strict=True))
+    return rows * columns
+
+
+def split_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
+    """The tokens of each window.
+
+    Args:
+        x: `b heads (t h w) d`.
+        grid: Where the tokens lie.
+        window: Height and width, not larger than the grid.
+        shift: Rows and columns before the first whole window, as `fit_shift` gives them.
+
+    Returns:
+        `b (t rows columns) heads (wh ww) d`. A token that two windows cover appears in both.
+    """
+    height, width = window
+    x = rearrange(x, "b heads (t h w) d -> b t heads h w d", h=grid.height, w=grid.width)
+    bands = []
+    for band in _parts(x, 3, height, shift[0]):
+        blocks = [
+            rearrange(block, "b t heads (rows wh) (cols ww) d -> b t rows cols heads wh ww d", wh=height, ww=width)
+            for block in _parts(band, 4, width, shift[1])
+        ]
+        bands.append(_concat(blocks, dim=3))
+    return rearrange(_concat(bands, dim=2), "b t rows cols heads wh ww d -> b (t rows cols) heads (wh ww) d")
+
+
+def merge_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
+    """The tokens back in their order; windows shifted inside give only the tokens that no other window has.
+
+    Args:
+        x: `b (t rows columns) heads (wh ww) d`.
+        grid: Where the tokens lie.
+        window: Height and width, as given to `split_windows`.
+        shift: As given to `split_windows`.
+
+    Returns:
+        `b heads (t h w) d`.
+    """
+    x = rearrange(
+        x,
+        "b (t rows cols) heads (wh ww) d -> b heads t rows wh cols ww d",
+        t=grid.total_frames,
+        rows=_count(grid.height, window[0], shift[0]),
+        wh=window[0],
+    )
+    x = _join(x, 3, grid.height, shift[0])  # b heads t h cols ww d
+    x = _join(x, 4, grid.width, shift[1])  # b heads t h w d
+    return rearrange(x, "b heads t h w d -> b heads (t h w) d")
+
+
+def _count(length: int, size: int, shift: int) -> int:
+    """Windows along one axis: one for the first `shift` cells, the whole ones, one for what is left."""
+    return bool(shift) + -(-(length - shift) // size)
+
+
+def _parts(x: Tensor, dim: int, size: int, shift: int) -> list[Tensor]:
+    """Views: with a shift the first `size` cells, then the part that `size` divides, then the last `size` cells."""
+    length = x.shape[dim]
+    whole = (length - shift) // size * size
+    parts = [x.narrow(dim, 0, size)] if shift else []
+    if whole:
+        parts.append(x.narrow(dim, shift, whole))
+    if shift + whole < length:
+        parts.append(x.narrow(dim, length - size, size))
+    return parts
+
+
+def _join(x: Tensor, dim: int, length: int, shift: int) -> Tensor:
+    """Merge dims (count, size) at `dim` into one of `length` cells; see `merge_windows`."""
+    size = x.shape[dim + 1]
+    left = (length - shift) % size
+    if not shift and not left:
+        return x.flatten(dim, dim + 1)
+    # unbind, because its backward is one stack; indexing each window would fill a tensor of zeros per window
+    windows = list(x.unbind(dim))
+    if shift:
+        windows[0] = windows[0].narrow(dim, 0, shift)
+    if left:
+        windows[-1] = windows[-1].narrow(dim, size - left, left)
+    return torch.cat(windows, dim)
+
+
+def _concat(parts: list[Tensor], dim: int) -> Tensor:
+    """torch.cat that does not copy a single part."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

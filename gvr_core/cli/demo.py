@@ -1,0 +1,120 @@
+"""`demo [CLIP]`: the main job on the embedded default, on the user's clip or on one that is rendered for it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..cascade import Cascade
+from ..comparison import comparison_sheet
+from ..metrics import laplacian_energy, psnr, ssim, temporal_flicker
+from ..sample_clip import render_sample_clip
+from ..video import VideoReader, VideoWriter
+from .job import Job, UpscaleRequest
+from .progress import Progress
+from .upscale import choose_device
+
+FRAMES, HEIGHT, WIDTH, FPS = 33, 384, 640, 24
+"""Size of the rendered original; the cascade sees half of it."""
+MEASURED = 65
+"""Frames that the metrics look at; a user's clip may be too long to have in memory."""
+
+
+def add_demo_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "clip", type=Path, nargs="?", metavar="CLIP", help="a clip to enlarge twice (default: rendered)"
+    )
+    command.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR", help="folder for the results")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ...")
+
+
+def run_demo(arguments: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    folder: Path = arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
+    original = None
+    clip = arguments.clip
+    if clip is None:
+        original, clip = render_pair(folder)
+    result, sheet = folder / "upscaled.mp4", folder / "comparison.png"
+    request = UpscaleRequest(source=clip, target=result, scale=2.0, seed=arguments.seed)
+    with Progress() as progress:
+        report = Job(Cascade.nano(device=choose_device(arguments.device)), request, progress).run()
+    print(format_report(report), file=sys.stderr)
+    print(write_comparison(clip, result, original, sheet))
+    print(f"\nvideo       {result}\ncomparison  {sheet}\nseconds     {time.perf_counter() - started:.0f}")
+
+
+def render_pair(folder: Path) -> tuple[Path, Path]:
+    """Write the rendered clip and its half-size version; returns both paths."""
+    original, low = folder / "original.mp4", folder / "input.mp4"
+    with (
+        VideoWriter(original, width=WIDTH, height=HEIGHT, fps=FPS, crf=8) as high_writer,
+        VideoWriter(low, width=WIDTH // 2, height=HEIGHT // 2, fps=FPS, crf=8) as low_writer,
+    ):
+        for frame in render_sample_clip(frames=FRAMES, height=HEIGHT, width=WIDTH):
+            high_writer.write(frame[None])
+            small = cv2.resize(frame, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
+            low_writer.write(small[None])
+    return original, low
+
+
+def format_report(report: dict) -> str:
+    """Sizes and the seconds of each phase, one line."""
+    before, after = report["input"], report["output"]
+    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report["phases"].items())
+    size = f"{before['width']} x {before['height']} -> {after['width']} x {after['height']}"
+    return f"{size}, {after['frames']} frames: {phases}"
+
+
+def write_comparison(clip: Path, result: Path, original: Path | None, sheet: Path) -> str:
+    """Write the before/after picture and return the table of metrics.
+
+    With an original every figure is measured against it. Without one, how far the result, halved again, is from the
+    input takes the place of PSNR and SSIM, and sharpness and flicker are shares of bicubic's.
+    """
+    low, ours = read_frames(clip), read_frames(result)  # of a long clip its beginning
+    size = (ours.shape[2], ours.shape[1])
+    ways = {
+        name: np.stack([cv2.resize(frame, size, interpolation=how) for frame in low])
+        for name, how in (("bilinear", cv2.INTER_LINEAR), ("bicubic", cv2.INTER_CUBIC))
+    }
+    ways["GVR"] = ours
+    truth = None if original is None else read_frames(original)
+    middle = len(ours) // 2
+    nearest = cv2.resize(low[middle], size, interpolation=cv2.INTER_NEAREST)
+    pictures = [("input", nearest), *((name, ways[name][middle]) for name in ("bilinear", "GVR"))]
+    if truth is not None:
+        pictures.append(("original", truth[middle]))
+    if not cv2.imwrite(str(sheet), comparison_sheet(pictures, reference=pictures[-1][1])[:, :, ::-1]):
+        raise ValueError(f"cannot write {sheet}: choose another folder with --output")
+
+    base = ways["bicubic"] if truth is None else truth
+    against = "input, halved again" if truth is None else "original"
+    share = "bicubic's" if truth is None else "the original's"
+    lines = [f"{'':10s} PSNR to {against}   SSIM   sharpness   flicker   (the last two: share of {share})"]
+    for name, clip_pixels in ways.items():
+        near, far = (clip_pixels, truth) if truth is not None else (halved(clip_pixels, low.shape), low)
+        sharp = laplacian_energy(clip_pixels) / laplacian_energy(base)
+        flicker = temporal_flicker(clip_pixels) / max(temporal_flicker(base), 1e-12) if len(low) > 2 else float("nan")
+        width = len(f"PSNR to {against}")
+        lines.append(f"{name:10s} {psnr(near, far):{width}.2f} {ssim(near, far):6.3f} {sharp:11.2f} {flicker:9.2f}")
+    return "\n".join(lines)
+
+
+def halved(frames: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Area averaged to the height and width of `shape` (`t h w c`)."""
+    return np.stack([cv2.resize(frame, (shape[2], shape[1]), interpolation=cv2.INTER_AREA) for frame in frames])
+
+
+def read_frames(path: Path) -> np.ndarray:
+    """The first frames, at most `MEASURED`, uint8 `t h w 3`."""
+    with VideoReader(path) as reader:
+        return np.stack(list(islice(reader, MEASURED)))

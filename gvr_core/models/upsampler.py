@@ -1,0 +1,144 @@
+"""The latent upsampler: 3-D convolutions - bilinear - 3-D convolutions, a residual around plain bilinear.
+
+S 4.1 gives the three stages and nothing more. *Ours*: the last convolution starts at zero, so an untrained upsampler
+**is** bilinear; and after the bilinear stage the features are modulated by where each output cell lies inside its input
+cell. Without that a convolution cannot tell the left half of a block from the right half, and a latent cell, which
+stands for a whole block of pixels, has to be split into different halves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..geometry import latent_space
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplerConfig:
+    """Sizes of a `LatentUpsampler`: hidden channels, residual blocks before and after the bilinear stage."""
+
+    space: str
+    hidden: int
+    low_blocks: int
+    high_blocks: int
+
+    def __post_init__(self) -> None:
+        latent_space(self.space)
+        if self.hidden < 1:
+            raise ValueError(f"upsampler config: hidden is {self.hidden}, expected at least 1")
+        for name in ("low_blocks", "high_blocks"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"upsampler config: {name} is {getattr(self, name)}, expected 0 or more")
+
+
+def source_positions(size: int, scale: float, *, device: torch.device | None = None) -> Tensor:
+    """Where the centres of `size` output cells lie on the input's axis, in input cells (cell i covers [i, i+1])."""
+    return (torch.arange(size, device=device, dtype=torch.float32) + 0.5) / scale
+
+
+def bilinear(latent: Tensor, *, scale: float, height: int, width: int) -> Tensor:
+    """Enlarge `b c t h w` by exactly `scale` in space to `b c t height width`, the edge repeated where it ends.
+
+    The scale and the size are separate because the grid of the result is rounded up (135 rows of a 1080-row video
+    become 136): stretching the input to the rounded size would move every pixel.
+    """
+    for axis, size in ((-2, height), (-1, width)):
+        position = source_positions(size, scale, device=latent.device) - 0.5
+        position = position.clamp(0, latent.shape[axis] - 1)
+        low = position.floor().long()
+        high = (low + 1).clamp(max=latent.shape[axis] - 1)
+        weight = (position - low).to(latent.dtype)
+        weight = weight[:, None] if axis == -2 else weight
+        latent = torch.lerp(latent.index_select(axis, low), latent.index_select(axis, high), weight)
+    return latent
+
+
+class PositionNorm(nn.Module):
+    """RMS norm over the channels of each position of `b c t h w`, computed in float32."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.square().mean(dim=1, keepdim=True) + 1e-6)
+        return (wide * rearrange(self.weight.float(), "c -> 1 c 1 1 1")).to(x.dtype)
+
+
+class ConvBlock(nn.Module):
+    """norm - 3x3x3 convolution - norm - 1x3x3 convolution around the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1 = PositionNorm(width)
+        self.conv1 = nn.Conv3d(width, width, 3, padding=1)
+        self.norm2 = PositionNorm(width)
+        self.conv2 = nn.Conv3d(width, width, (1, 3, 3), padding=(0, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(functional.silu(self.norm1(x)))
+        return x + self.conv2(functional.silu(self.norm2(h)))
+
+
+class CellPosition(nn.Module):
+    """Scales and shifts features by the position of each output cell inside its input cell, (-0.5, 0.5] per axis."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(2, 64), nn.SiLU(), nn.Linear(64, 2 * width))
+
+    def forward(self, x: Tensor, scale: float) -> Tensor:
+        rows, columns = (source_positions(n, scale, device=x.device).frac() - 0.5 for n in x.shape[-2:])
+        weight = self.mlp[0].weight
+        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).to(weight.dtype)  # h w 2
+        gain, shift = rearrange(self.mlp(grid), "h w (two c) -> two 1 c 1 h w", two=2)
+        return x * (1 + gain) + shift
+
+
+class LatentUpsampler(nn.Module):
+    """Low-resolution latent -> high-resolution latent of the same space; time is left as it is."""
+
+    def __init__(self, config: UpsamplerConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = latent_space(config.space).channels
+        self.conv_in = nn.Conv3d(channels, config.hidden, 3, padding=1)
+        self.low = nn.Sequential(*(ConvBlock(config.hidden) for _ in range(config.low_blocks)))
+        self.position = CellPosition(config.hidden)
+        self.high = nn.Sequential(*(ConvBlock(config.hidden) for _ in range(config.high_blocks)))
+        self.norm = PositionNorm(config.hidden)
+        self.conv_out = nn.Conv3d(config.hidden, channels, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)
+
+    def forward(self, latent: Tensor, *, scale: float, height: int, width: int) -> Tensor:
+        """Enlarge a latent.
+
+        Args:
+            latent: `b c t h w`.
+            scale: spatial factor, at least 1.
+            height: rows of the result, in latent cells.
+            width: columns of the result, in latent cells.
+
+        Returns:
+            `b c t height width`.
+
+        Raises:
+            ValueError: a latent of another space, or one that is not 5-dimensional.
+        """
+        space = latent_space(self.config.space)
+        if latent.ndim != 5 or latent.shape[1] != space.channels:
+            raise ValueError(
+                f"latent has shape {tuple(latent.shape)}, this upsampler expects b {space.channels} t h w "
+                f"({space.name}): use the cascade made for your model's latent space"
+            )
+        size = {"scale": scale, "height": height, "width": width}
+        features = bilinear(self.low(self.conv_in(latent)), **size)
+        features = self.high(self.position(features, scale))
+        return bilinear(latent, **size) + self.conv_out(functional.silu(self.norm(features)))

@@ -1,0 +1,11 @@
+"""Read and write video as `t h w c` uint8 RGB arrays, streamed: no function here holds a whole clip in memory.
+
+A source is a video file, an animation (webp, gif), a picture or a folder of pictures; a target is a video file or a
+folder of PNG frames. Every mistake of the caller and every damaged file is a `ValueError` of one sentence.
+"""
+
+from .info import VideoInfo
+from .reading import VideoReader, probe
+from .writing import VIDEO_SUFFIXES, VideoWriter, check_writable
+
+__all__ = ["VIDEO_SUFFIXES", "VideoInfo", "VideoReader", "VideoWriter", "check_writable", "probe"]

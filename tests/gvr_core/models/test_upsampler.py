@@ -1,0 +1,55 @@
+"""The latent upsampler: bilinear against torch's own, untrained equals bilinear, position in the cell matters."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from gvr_core.models.upsampler import LatentUpsampler, UpsamplerConfig, bilinear
+
+CONFIG = UpsamplerConfig(space="nano", hidden=16, low_blocks=1, high_blocks=1)
+
+
+def latent(height: int = 5, width: int = 7, frames: int = 3) -> torch.Tensor:
+    return torch.randn(2, 48, frames, height, width, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.5, 2.0, 2.25, 3.0])
+def test_bilinear_equals_torchs_with_the_same_factor(scale):
+    x = latent(8, 12)
+    height, width = int(8 * scale), int(12 * scale)
+    ours = bilinear(x, scale=scale, height=height, width=width)
+    theirs = functional.interpolate(x.flatten(1, 2), scale_factor=scale, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(ours, theirs.unflatten(1, (48, 3)), rtol=0, atol=1e-5)
+
+
+def test_cells_beyond_the_input_repeat_its_edge():
+    x = latent()
+    enlarged = bilinear(x, scale=2.0, height=13, width=14)
+    torch.testing.assert_close(enlarged[..., 10:, :], enlarged[..., 9:10, :].expand(-1, -1, -1, 3, -1))
+
+
+@pytest.mark.parametrize("scale", [2.0, 2.25])
+def test_untrained_is_bilinear(scale):
+    size = {"scale": scale, "height": 12, "width": 16}
+    x = latent()
+    torch.testing.assert_close(LatentUpsampler(CONFIG)(x, **size), bilinear(x, **size), rtol=0, atol=0)
+
+
+def test_a_trained_one_tells_the_halves_of_a_cell_apart():
+    torch.manual_seed(0)
+    upsampler = LatentUpsampler(CONFIG)
+    torch.nn.init.normal_(upsampler.conv_out.weight, std=0.1)
+    with torch.no_grad():
+        out = upsampler(torch.ones(1, 48, 1, 12, 12), scale=2.0, height=24, width=24) - 1
+    inner = out[..., 10:14, 10:14]  # far from the borders a constant input has only the position to tell cells apart
+    assert not torch.allclose(inner[..., 0, :], inner[..., 1, :], atol=1e-3)
+    torch.testing.assert_close(inner[..., 0, :], inner[..., 2, :], rtol=0, atol=1e-4)
+
+
+def test_time_is_left_alone_and_another_space_is_refused():
+    upsampler = LatentUpsampler(CONFIG)
+    assert upsampler(latent(frames=1), scale=2.0, height=10, width=14).shape == (2, 48, 1, 10, 14)
+    with pytest.raises(ValueError, match=r"expects b 48 t h w \(nano\)"):
+        upsampler(torch.zeros(1, 16, 3, 4, 4), scale=2.0, height=8, width=8)
+    with pytest.raises(ValueError, match="hidden is 0"):
+        UpsamplerConfig(space="nano", hidden=0, low_blocks=1, high_blocks=1)

@@ -1,0 +1,9 @@
+"""`python -m train fit --config PRESET_OR_YAML [key=value ...] [--resume latest]`, `export`, `evaluate`."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

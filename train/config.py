@@ -1,0 +1,146 @@
+"""The typed configuration of a run: a preset or YAML file plus `key=value` overrides, every unknown key an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the clips are and how samples are cut from them.
+
+    Attributes:
+        root: folder of clips (any container PyAV reads).
+        cache: folder for the decoded, resized clips (made on first use, reused afterwards).
+        validation: file names never trained on.
+        short_sides: the clips are resized to these short sides in pixels; a sample takes one of them.
+        frames: frames of a sample, 4n+1.
+        crop: side of the square sample in pixels.
+        halve: share of samples cut twice as large and halved by area averaging (a model of low-resolution input).
+    """
+
+    root: str
+    cache: str
+    validation: tuple[str, ...]
+    short_sides: tuple[int, ...]
+    frames: int
+    crop: int
+    halve: float
+
+    def __post_init__(self) -> None:
+        if self.frames % 4 != 1:
+            raise ValueError(f"data.frames is {self.frames}, expected 4n+1 (1, 5, 9, 17, ...)")
+        if not 0 <= self.halve <= 1:
+            raise ValueError(f"data.halve is {self.halve}, expected a share in [0, 1]")
+        limit = min(self.short_sides) // (2 if self.halve else 1)
+        if self.crop > limit:
+            raise ValueError(f"data.crop is {self.crop} pixels, the smallest clip offers {limit}: lower it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """AdamW with linear warm-up and cosine decay to a tenth, gradient clipping and an average of the weights."""
+
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    clip_norm: float
+    ema_decay: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """One training run. `task` names the objective and decides what `model` and `objective` may hold."""
+
+    task: str
+    output: str
+    seed: int
+    steps: int
+    batch: int
+    precision: str
+    save_every: int
+    data: DataConfig
+    optim: OptimConfig
+    model: dict[str, Any]
+    objective: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.precision not in ("no", "bf16"):
+            raise ValueError(f"precision is {self.precision!r}, expected 'no' (float32) or 'bf16'")
+
+
+def build(cls: type, values: dict[str, Any], where: str = "") -> Any:
+    """A frozen config dataclass from plain values; names of unknown, missing or ill-typed keys are in the error.
+
+    Raises:
+        ValueError: unknown key (with the nearest name), missing key, or a value of the wrong type.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    types = typing.get_type_hints(cls)
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f": did you mean {where}{near[0]}?" if near else f", expected one of {', '.join(fields)}"
+            raise ValueError(f"unknown config key {where}{key}{hint}")
+    needed = [
+        n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    missing = [where + n for n in needed if n not in values]
+    if missing:
+        raise ValueError(f"config lacks {', '.join(missing)}")
+    return cls(**{key: _convert(types[key], value, where + key) for key, value in values.items()})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ValueError(f"config key {where} is {value!r}, expected a mapping")
+        return build(kind, value, where + ".")
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"config key {where} is {value!r}, expected a list")
+        return tuple(_convert(typing.get_args(kind)[0], v, where) for v in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = origin or kind
+    if isinstance(plain, type) and (not isinstance(value, plain) or (plain is int and isinstance(value, bool))):
+        raise ValueError(f"config key {where} is {value!r}, expected {plain.__name__}")
+    return value
+
+
+def load_fit_config(source: str, overrides: list[str]) -> FitConfig:
+    """The configuration named by a preset or YAML path, with `a.b=value` overrides (values are YAML).
+
+    Raises:
+        ValueError: no such preset or file, an override without `=`, or whatever `build` refuses.
+    """
+    path = Path(source) if Path(source).suffix in (".yaml", ".yml") else PRESETS / f"{source}.yaml"
+    if not path.is_file():
+        presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
+        raise ValueError(f"no config {source!r}: give a .yaml file or one of the presets {presets}")
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign:
+            raise ValueError(f"override {override!r} has no '=': write key=value")
+        target = values
+        *parents, last = key.split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise ValueError(f"override {key}: {parent} is a value, not a group of keys")
+        target[last] = yaml.safe_load(text)
+    return build(FitConfig, values)
