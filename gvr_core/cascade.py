@@ -22,7 +22,7 @@ from .guidance import MultiGuidance, guided
 from .models.dit import TIMESTEPS, DiT
 from .models.upsampler import LatentUpsampler, bilinear
 from .models.vae import NanoVAE
-from .noise import CONDITION, SAMPLING, frame_noise
+from .noise import CONDITION, SAMPLING, check_seed, frame_noise
 from .schedules import DetailTable, make_sigmas
 from .solvers import SOLVERS
 
@@ -68,6 +68,7 @@ class Settings:
             raise ValueError(f"unknown solver {self.solver!r}, expected one of {', '.join(SOLVERS)}")
         if not 0 <= self.noise_aug < 1:
             raise ValueError(f"noise augmentation is {self.noise_aug}, expected 0 (none) to below 1 (nothing left)")
+        check_seed(self.seed)
         make_sigmas(self.num_steps, shift=self.shift, start=self.start)  # its errors, before any work
         self.guidance.validate(self.num_steps)
 

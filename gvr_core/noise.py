@@ -16,6 +16,12 @@ CONDITION = 1
 """Purpose: the noise augmentation of the low-resolution condition, independent of the sampling noise (S 4.1)."""
 
 
+def check_seed(seed: int) -> None:
+    """Raises ValueError for a seed outside 0 .. 2**64 - 1, the range of ComfyUI's seed widgets."""
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed}, expected a whole number from 0 to 2**64 - 1")
+
+
 def frame_noise(like: Tensor, *, seed: int, purpose: int, first_frame: int = 0) -> Tensor:
     """Standard normal noise with the shape, device and dtype of a latent.
 
@@ -31,8 +37,7 @@ def frame_noise(like: Tensor, *, seed: int, purpose: int, first_frame: int = 0) 
     Raises:
         ValueError: seed outside its range.
     """
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed is {seed}, expected a whole number from 0 to 2**64 - 1")
+    check_seed(seed)
     batch, channels, frames, height, width = like.shape
     noise = torch.empty(batch, channels, frames, height, width)
     for sample in range(batch):

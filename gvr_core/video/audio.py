@@ -90,7 +90,8 @@ def open_audio(path: Path, output: OutputContainer, *, copied: frozenset[str], c
     origin = Fraction(0)
     if videos and videos[0].start_time is not None:
         origin = videos[0].start_time * videos[0].time_base
-    if stream.codec.name in copied:
+    # Not the name, which is the decoder's, such as mp3float.
+    if stream.codec.canonical_name in copied:
         target = output.add_stream_from_template(stream)
         return AudioTrack(path.name, source, _copied(source, stream, target, origin), output.mux, list)
     target = output.add_stream(codec, rate=_OPUS_RATE if codec == "libopus" else stream.rate)

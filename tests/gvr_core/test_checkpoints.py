@@ -64,7 +64,9 @@ def test_bfloat16_halves_the_file_and_loads_as_float32(vae, file, tmp_path):
 
 def test_nothing_is_left_of_a_failed_save(vae, tmp_path):
     with pytest.raises(ValueError, match="header describes"):
-        save_checkpoint(tmp_path / "x.safetensors", {"dit": vae}, Header(space="nano", parts={"vae": CONFIG}), dtype=torch.float32)
+        save_checkpoint(
+            tmp_path / "x.safetensors", {"dit": vae}, Header(space="nano", parts={"vae": CONFIG}), dtype=torch.float32
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,9 +92,11 @@ def test_headers_that_do_not_fit_are_refused(file):
     with pytest.raises(ValueError, match="header is damaged"):
         read_header(file)
     rewrite(file, metadata={"gvr": json.dumps({"format": 99})})
-    with pytest.raises(ValueError, match="header format 99.*update"):
+    with pytest.raises(ValueError, match=r"header format 99.*update"):
         read_header(file)
-    rewrite(file, metadata={"gvr": json.dumps({"format": 1, "space": "nano", "inference": None, "parts": {}, "new": 1})})
+    rewrite(
+        file, metadata={"gvr": json.dumps({"format": 1, "space": "nano", "inference": None, "parts": {}, "new": 1})}
+    )
     with pytest.raises(ValueError, match="does not fit this version"):
         read_header(file)
     rewrite(file, metadata={"gvr": json.dumps({"format": 1, "space": "moon", "inference": None, "parts": {}})})
@@ -108,7 +112,7 @@ def test_tensors_that_do_not_fit_the_config_are_named(file):
     with pytest.raises(ValueError, match=r"linear_encoder.bias has shape \(47,\), its config says \(48,\)"):
         load_part(file, "vae")
     rewrite(file, change=lambda t: t.update({"vae.linear_encoder.bias": torch.full((48,), float("nan"))}))
-    with pytest.raises(ValueError, match="linear_encoder.bias holds values that are not finite"):
+    with pytest.raises(ValueError, match=r"linear_encoder\.bias holds values that are not finite"):
         load_part(file, "vae")
     rewrite(file, change=lambda t: t.update({"vae.linear_encoder.bias": torch.zeros(48), "vae.more": torch.zeros(1)}))
     with pytest.raises(ValueError, match=r"1 tensors unknown \(more\)"):

@@ -61,7 +61,7 @@ def test_unknown_sizes_are_refused_in_words(vae):
         vae.encode(video(8))
     with pytest.raises(ValueError, match="multiples of 8"):
         vae.encode(video(5, height=12))
-    with pytest.raises(ValueError, match="16 channels.*expects 48"):
+    with pytest.raises(ValueError, match=r"16 channels.*expects 48"):
         vae.decode(torch.zeros(1, 16, 1, 2, 2))
     with pytest.raises(ValueError, match="expected at least 1"):
         list(vae.decode_stream(torch.zeros(1, 48, 1, 2, 2), chunk=0))
@@ -81,5 +81,7 @@ def test_linear_start_keeps_the_variance_that_an_svd_says():
     # Orthonormal components: what is lost is what the SVD drops, and the latent has one common scale of 1.
     latent = vae.encode(smooth)
     assert float(latent.square().mean()) == pytest.approx(1, abs=0.05)
-    lost = float((start.pixel_blocks(vae.decode(latent), temporal=4, spatial=8) - torch.from_numpy(blocks)).square().mean())
+    lost = float(
+        (start.pixel_blocks(vae.decode(latent), temporal=4, spatial=8) - torch.from_numpy(blocks)).square().mean()
+    )
     assert lost <= values[48:].sum() / blocks.size * 1.001

@@ -1,10 +1,12 @@
 """Sound that goes along: copied or encoded anew, in time, cut to the pictures, never at their cost."""
 
+import collections
 import logging
 
 import av
 import numpy as np
 import pytest
+
 from gvr_core.video import VideoReader, VideoWriter, probe
 
 
@@ -20,7 +22,9 @@ def _sound(path):
         video, stream = container.streams.video[0], container.streams.audio[0]
         frames = list(container.decode(stream))
         offset = float((video.start_time or 0) * video.time_base)
-        samples = np.concatenate([f.to_ndarray()[0] for f in frames]).astype(np.float64)
+        # Packed formats come as one row in which the channels take turns.
+        rows = [f.to_ndarray() if f.format.is_planar else f.to_ndarray().reshape(-1, 2).T for f in frames]
+        samples = np.concatenate(rows, axis=1)[0].astype(np.float64)
         return stream.codec_context.codec.canonical_name, samples, frames[0].time - offset
 
 
@@ -110,8 +114,12 @@ def test_damaged_sound_ends_early_with_a_warning(tmp_path, long_clip, make_video
 
 def test_interrupted_writing_leaves_nothing(tmp_path, long_clip, make_video, tone):
     source = make_video(tmp_path / "a.mp4", long_clip, codec="libx264", pix_fmt="yuv420p", sound=tone)
+
+    def interrupted():
+        yield from long_clip[:20, None]
+        raise KeyboardInterrupt
+
     writer = VideoWriter(tmp_path / "b.mp4", width=64, height=48, fps=24, audio_from=source)
     with pytest.raises(KeyboardInterrupt), writer:
-        writer.write(long_clip)
-        raise KeyboardInterrupt
+        collections.deque(map(writer.write, interrupted()), maxlen=0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]

@@ -1,26 +1,27 @@
 """Decoding of video files: order, colour, rotation, and every way a file can be broken."""
 
+import itertools
 from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 import pytest
+
 from gvr_core.video import VideoReader, probe
 
 
 def test_frames_come_in_the_order_they_are_shown(tmp_path):
     steps = np.broadcast_to(np.arange(0, 240, 12, dtype=np.uint8)[:, None, None, None], (20, 32, 32, 3))
     path = tmp_path / "a.mp4"
+    options = {"x264-params": "bframes=3:b-adapt=0:scenecut=0:crf=10"}
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=24, options={"x264-params": "bframes=3:b-adapt=0:scenecut=0:crf=10"}
-        )
+        stream = container.add_stream("libx264", rate=24, options=options)
         stream.width = stream.height = 32
         stream.pix_fmt = "yuv420p"
         packets = [p for f in steps for p in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(f)))]
         packets += stream.encode(None)
-        assert any(b.pts < a.pts for a, b in zip(packets, packets[1:], strict=False)), "the clip has no B-frames"
+        assert any(b.pts < a.pts for a, b in itertools.pairwise(packets)), "the clip has no B-frames"
         container.mux(packets)
     means = [frame.mean() for frame in VideoReader(path)]
     np.testing.assert_allclose(means, steps.mean((1, 2, 3)), atol=2)
@@ -28,8 +29,13 @@ def test_frames_come_in_the_order_they_are_shown(tmp_path):
 
 @pytest.mark.parametrize(
     ("tag", "full", "kr", "kb"),
-    [(1, False, 0.2126, 0.0722), (5, False, 0.299, 0.114), (6, True, 0.299, 0.114), (9, False, 0.2627, 0.0593)]
-    + [(2, False, 0.299, 0.114)],
+    [
+        (1, False, 0.2126, 0.0722),
+        (2, False, 0.299, 0.114),
+        (5, False, 0.299, 0.114),
+        (6, True, 0.299, 0.114),
+        (9, False, 0.2627, 0.0593),
+    ],
 )
 def test_colours_follow_the_tagged_matrix_and_range(tmp_path, tag, full, kr, kb):
     """Truth: the definition of Y'CbCr in ITU-R BT.601, 709 and 2020; untagged (2) is BT.601."""

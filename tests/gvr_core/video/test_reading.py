@@ -5,9 +5,10 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from gvr_core.video import VideoReader, probe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from gvr_core.video import VideoReader, probe
 
 
 def test_lossless_video_comes_back_exactly(tmp_path, clip, make_video):

@@ -3,6 +3,7 @@
 import av
 import numpy as np
 import pytest
+
 from gvr_core.video import VideoWriter
 
 

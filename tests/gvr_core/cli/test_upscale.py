@@ -1,0 +1,265 @@
+"""`python -m gvr_core upscale` from the outside, on a tiny random cascade: sizes, counts, seeds, errors, leftovers."""
+
+import json
+import re
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gvr_core.cli import job
+from gvr_core.cli.main import main
+from gvr_core.latent_files import LatentFile, read_latent, write_latent
+from gvr_core.video import VideoReader, VideoWriter, probe
+
+
+@pytest.fixture
+def run(tiny_checkpoint, capsys):
+    """Function: exit code, standard output and last line of standard error of a call."""
+
+    def call(*arguments, model=tiny_checkpoint):
+        code = main(["upscale", *map(str, arguments), "--model", str(model), "--device", "cpu"])
+        captured = capsys.readouterr()
+        return code, captured.out, (captured.err.strip().splitlines() or [""])[-1]
+
+    return call
+
+
+def write_clip(path, frames=5, height=16, width=24, fps=12, seed=0):
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 256, (frames, 4, 4, 3), dtype=np.uint8)
+    clip = np.stack([cv2.resize(f, (width, height), interpolation=cv2.INTER_CUBIC) for f in small])
+    with VideoWriter(path, width=width, height=height, fps=fps) as writer:
+        writer.write(clip)
+    return path
+
+
+def frames_of(path):
+    with VideoReader(path) as reader:
+        return np.stack(list(reader))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 16, 17, 77, 100])
+def test_the_output_has_exactly_the_inputs_frames(run, tmp_path, frames):
+    source = write_clip(tmp_path / "in.mp4", frames=frames, height=8, width=8)
+    assert run(source, tmp_path / "out.mp4", "--steps", 1)[0] == 0
+    assert frames_of(tmp_path / "out.mp4").shape == (frames, 16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "scale"), [(17, 31, 2), (40, 18, 2), (9, 8, 1.5), (16, 24, 1), (8, 8, 3.3)]
+)
+def test_the_output_is_scale_times_the_input(run, tmp_path, height, width, scale):
+    source = tmp_path / "in"
+    write_clip(source, height=height, width=width)  # a folder of pictures, exact at any size
+    assert run(source, tmp_path / "out", "--scale", scale)[0] == 0
+    assert frames_of(tmp_path / "out").shape == (5, round(scale * height), round(scale * width), 3)
+
+
+def test_height_fixes_the_rows_and_keeps_the_aspect(run, tmp_path):
+    source = write_clip(tmp_path / "in.mp4", height=16, width=24)
+    code, out, _ = run(source, tmp_path / "out.mp4", "--height", 40, "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["output"]["height"], report["output"]["width"]) == (40, 60)
+    assert report["input"]["frames"] == 5
+    assert set(report["phases"]) == {"encode", "upsample", "denoise", "decode"}
+    assert probe(tmp_path / "out.mp4").fps == 12
+
+
+def test_same_seed_same_bytes_of_latent(run, tmp_path):
+    source = write_clip(tmp_path / "in.mp4")
+    names = ["a.safetensors", "b.safetensors", "c.safetensors"]
+    for name, seed in zip(names, (4, 4, 5), strict=True):
+        assert run(source, tmp_path / name, "--seed", seed)[0] == 0
+    a, b, c = (read_latent(tmp_path / name).latent.numpy().tobytes() for name in names)
+    assert a == b
+    assert a != c
+
+
+def test_a_latent_goes_in_and_out_like_the_video_it_stands_for(run, tmp_path):
+    source = write_clip(tmp_path / "in.mp4", frames=6, height=18, width=24)
+    assert run(source, tmp_path / "high.latent", "--seed", 1)[0] == 0
+    high = read_latent(tmp_path / "high.latent")
+    assert (high.space, high.frames, high.height, high.width, high.fps) == ("nano", 6, 36, 48, Fraction(12))
+    assert high.latent.shape == (1, 48, 3, 6, 6)
+    assert run(tmp_path / "high.latent", tmp_path / "out", "--scale", 1)[0] == 0
+    assert frames_of(tmp_path / "out").shape == (6, 36, 48, 3)
+
+
+def test_solver_upsampler_and_noise_augmentation_are_used(run, tmp_path):
+    source = write_clip(tmp_path / "in.mp4")
+    results = []
+    for number, extra in enumerate([(), ("--solver", "pndm"), ("--upsampler", "pixel"), ("--noise-aug", 0.3)]):
+        target = tmp_path / f"{number}.safetensors"
+        assert run(source, target, *extra)[0] == 0
+        results.append(read_latent(target).latent)
+    for number, result in enumerate(results[1:], 1):
+        assert not torch.equal(results[0], result), number
+
+
+def test_references_change_the_result_and_their_count_is_free(run, tmp_path):
+    source = write_clip(tmp_path / "in.mp4")
+    picture = write_clip(tmp_path / "pictures", frames=1, height=90, width=30) / "frame_00001.png"
+    video = write_clip(tmp_path / "ref.mp4", frames=6, height=8, width=8)
+    results = []
+    for number, extra in enumerate(
+        [(), ("--reference", picture), ("--reference", picture, "--reference", picture, "--reference-video", video)]
+    ):
+        target = tmp_path / f"{number}.safetensors"
+        assert run(source, target, *extra)[0] == 0
+        results.append(read_latent(target).latent)
+    assert not torch.equal(results[0], results[1])
+    assert not torch.equal(results[1], results[2])
+    code, _, error = run(source, tmp_path / "x.safetensors", "--reference", video)
+    assert (code, error[:6]) == (2, "error:")
+    assert "is not a picture: give videos with --reference-video" in error
+
+
+def test_the_comparison_is_a_picture_of_three_columns(run, tmp_path):
+    source = write_clip(tmp_path / "in.mp4", height=64, width=64)
+    assert run(source, tmp_path / "out.mp4", "--compare", tmp_path / "sheet.png")[0] == 0
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape[1] > 3 * 128
+
+
+def _half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def _empty(path):
+    path.write_bytes(b"")
+    return path
+
+
+def _text(path):
+    path.write_text("not a video")
+    return path
+
+
+def _latent(path, channels=48, value=0.0):
+    save_file({"latent": torch.full((1, channels, 1, 2, 2), value)}, path)
+    return path
+
+
+BAD_SOURCES = {
+    "no such file": (lambda d: d / "none.mp4", "none.mp4"),
+    "not a video": (lambda d: _text(d / "text.mp4"), "text.mp4"),
+    "empty": (lambda d: _empty(d / "empty.mp4"), "empty.mp4"),
+    "truncated": (lambda d: _half(write_clip(d / "cut.mp4", frames=40, height=64, width=64)), "cut.mp4"),
+    "NaN latent": (lambda d: _latent(d / "nan.safetensors", value=float("nan")), "NaN"),
+    "wrong channels": (lambda d: _latent(d / "wan.safetensors", channels=16), "16 latent channels.*nano with 48"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SOURCES)
+def test_bad_sources_end_with_one_sentence_and_nothing_left(run, tmp_path, name):
+    make, text = BAD_SOURCES[name]
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    source = make(inputs)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    code, out, error = run(source, outputs / "out.mp4")
+    assert (code, out) == (2, "")
+    assert error.startswith("error: ")
+    assert re.search(text, error), error
+    assert list(outputs.iterdir()) == []
+
+
+BAD_ARGUMENTS = {
+    "zero scale": (("--scale", 0), "scale"),
+    "negative scale": (("--scale", -2), "scale"),
+    "30,000 pixels": (("--height", 30000), "at most 16384"),
+    "smaller than the input": (("--height", 8), "smaller"),
+    "n_ref": (("--n-ref", 9), "first 9 steps .* only 3"),
+    "no steps": (("--steps", 0), "num_steps is 0"),
+    "tau": (("--noise-aug", 1.5), "noise augmentation is 1.5"),
+    "unreadable reference": (("--reference", "nothing.png"), "nothing.png"),
+    "text for a class-free model": (("--s-txt", 3), "class-free"),
+    "device": (("--device", "abacus"), "abacus"),
+    "seed": (("--seed", -1), "seed is -1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARGUMENTS)
+def test_bad_arguments_end_with_one_sentence_and_nothing_left(tiny_checkpoint, tmp_path, capsys, name):
+    extra, text = BAD_ARGUMENTS[name]
+    source = write_clip(tmp_path / "in.mp4", frames=2)
+    arguments = ["upscale", source, tmp_path / "out.mp4", "--model", tiny_checkpoint, *extra]
+    assert main([str(a) for a in arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert re.search(text, error), error
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4"]
+
+
+def test_bad_targets_are_refused_before_any_work(run, tmp_path, monkeypatch):
+    source = write_clip(tmp_path / "in.mp4", frames=2)
+    monkeypatch.setattr(job, "upsample", lambda *a, **k: pytest.fail("worked before looking at the target"))
+    for target in (tmp_path / "missing" / "out.mp4", tmp_path / "out.gif", tmp_path / "no" / "x.latent"):
+        code, _, error = run(source, target)
+        assert code == 2
+        assert error.startswith("error: cannot write"), error
+    assert run(source, tmp_path / "out.mp4", "--compare", tmp_path / "sheet.jpg")[0] == 2
+
+
+def test_bad_checkpoints_are_one_sentence(run, tmp_path, tiny_checkpoint):
+    source = write_clip(tmp_path / "in.mp4", frames=2)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(tiny_checkpoint.read_bytes()[:5000])
+    foreign = _latent(tmp_path / "foreign.safetensors")
+    for model, text in (
+        (tmp_path / "none.safetensors", "no such checkpoint"),
+        (cut, "not a readable"),
+        (foreign, "no GVR header"),
+    ):
+        code, _, error = run(source, tmp_path / "out.mp4", model=model)
+        assert code == 2
+        assert text in error
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_latent_of_another_space_with_the_same_channels_is_refused(run, tmp_path):
+    file = LatentFile(latent=torch.zeros(1, 48, 1, 2, 2), space="wan22")
+    write_latent(tmp_path / "x.safetensors", file)
+    code, _, error = run(tmp_path / "x.safetensors", tmp_path / "out.mp4")
+    assert code == 2
+    assert "latent of wan22, this cascade works in nano" in error
+
+
+def test_a_cascade_without_vae_takes_latents_only(run, tmp_path, save_tiny):
+    bare = save_tiny(tmp_path / "bare.safetensors", parts=("dit",))
+    source = write_clip(tmp_path / "in.mp4", frames=2)
+    code, _, error = run(source, tmp_path / "out.mp4", model=bare)
+    assert code == 2
+    assert "no VAE inside" in error
+    latent = _latent(tmp_path / "x.safetensors", value=0.1)
+    assert run(latent, tmp_path / "y.safetensors", model=bare)[0] == 0
+    assert read_latent(tmp_path / "y.safetensors").latent.shape == (1, 48, 1, 4, 4)
+
+
+def test_ctrl_c_leaves_nothing_behind(run, tmp_path, monkeypatch):
+    source = write_clip(tmp_path / "in.mp4", frames=9)
+    real = VideoWriter.write
+
+    def interrupted(self, frames):
+        real(self, frames)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job.VideoWriter, "write", interrupted)
+    for target in ("out.mp4", "folder"):
+        code, _, error = run(source, tmp_path / target)
+        assert (code, error) == (130, "interrupted, nothing was written")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4"]
+
+
+def test_scales_and_noise_the_model_has_not_seen_are_said(run, tmp_path, caplog):
+    source = write_clip(tmp_path / "in.mp4", frames=1)
+    run(source, tmp_path / "out.mp4", "--scale", 3, "--noise-aug", 0.9)
+    assert "scale 3 is outside" in caplog.text
+    assert "noise augmentation 0.9 is outside the trained range 0 to 0.3" in caplog.text
