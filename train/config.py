@@ -77,8 +77,8 @@ class FitConfig:
         for name in ("steps", "batch", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.precision not in ("no", "bf16"):
-            raise ValueError(f"precision is {self.precision!r}, expected 'no' (float32) or 'bf16'")
+        if self.precision not in ("float32", "bf16"):
+            raise ValueError(f"precision is {self.precision!r}, expected float32 or bf16")
 
 
 def build(cls: type, values: dict[str, Any], where: str = "") -> Any:

@@ -38,7 +38,7 @@ class Run:
     def __init__(self, config: FitConfig) -> None:
         torch.manual_seed(config.seed)  # initial weights; everything later is drawn from the plan's seeds
         self.config = config
-        self.accelerator = Accelerator(mixed_precision=config.precision)
+        self.accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
         self.task: Task = make_task(config.task, config.model, config.objective)
         # Twice the speed of 3-D convolutions in bf16 on CPUs, and what cuDNN prefers too.
         self.model = self.task.model.to(self.accelerator.device, memory_format=torch.channels_last_3d)
@@ -81,7 +81,9 @@ class Run:
             self.optimizer.step()
             self.ema.update(self.model, self.step)
         else:
-            log.warning("step %d: loss %s, gradient norm %s: step skipped", self.step, float(loss), float(norm))
+            log.warning(
+                "step %d: loss %s, gradient norm %s: step skipped", self.step, float(loss.detach()), float(norm)
+            )
         self.optimizer.zero_grad()
         self.step += 1
         return {"loss": float(loss.detach()), "norm": float(norm), "skipped": float(not finite), **figures}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..geometry import latent_space
+from .channel_norm import ChannelNorm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,27 +59,14 @@ def bilinear(latent: Tensor, *, scale: float, height: int, width: int) -> Tensor
     return latent
 
 
-class PositionNorm(nn.Module):
-    """RMS norm over the channels of each position of `b c t h w`, computed in float32."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(dim=1, keepdim=True) + 1e-6)
-        return (wide * rearrange(self.weight.float(), "c -> 1 c 1 1 1")).to(x.dtype)
-
-
 class ConvBlock(nn.Module):
     """norm - 3x3x3 convolution - norm - 1x3x3 convolution around the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm1 = PositionNorm(width)
+        self.norm1 = ChannelNorm(width)
         self.conv1 = nn.Conv3d(width, width, 3, padding=1)
-        self.norm2 = PositionNorm(width)
+        self.norm2 = ChannelNorm(width)
         self.conv2 = nn.Conv3d(width, width, (1, 3, 3), padding=(0, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +100,7 @@ class LatentUpsampler(nn.Module):
         self.low = nn.Sequential(*(ConvBlock(config.hidden) for _ in range(config.low_blocks)))
         self.position = CellPosition(config.hidden)
         self.high = nn.Sequential(*(ConvBlock(config.hidden) for _ in range(config.high_blocks)))
-        self.norm = PositionNorm(config.hidden)
+        self.norm = ChannelNorm(config.hidden)
         self.conv_out = nn.Conv3d(config.hidden, channels, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)

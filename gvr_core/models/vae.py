@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..geometry import LatentSpace, latent_space
+from .channel_norm import ChannelNorm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +57,6 @@ class CausalConv3d(nn.Conv3d):
             if state is not None:
                 state[self] = x[:, :, -history:].clone()
         return super().forward(x)
-
-
-class ChannelNorm(nn.Module):
-    """RMS norm over the channels of each position of `b c t h w`, computed in float32."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(dim=1, keepdim=True) + 1e-6)
-        return (wide * rearrange(self.weight.float(), "c -> 1 c 1 1 1")).to(x.dtype)
 
 
 class ResidualBlock(nn.Module):

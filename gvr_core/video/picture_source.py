@@ -63,7 +63,9 @@ class WebpSource:
 
     def __init__(self, path: Path) -> None:
         if not hasattr(cv2, "imdecodeanimation"):
-            raise ValueError(f"{path.name} is an animated webp, which needs OpenCV 4.12 or newer: convert it to mp4")
+            raise ValueError(
+                f"{path.name} is an animated webp, which this OpenCV is too old for: update it or convert to mp4"
+            )
         self._path = path
         self._data = np.fromfile(path, np.uint8)
         delays = _webp_delays(self._data.tobytes())

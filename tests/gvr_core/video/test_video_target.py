@@ -1,10 +1,11 @@
 """What is inside the written files: formats, tags and colours."""
 
 import av
+import cv2
 import numpy as np
 import pytest
 
-from gvr_core.video import VideoWriter
+from gvr_core.video import VideoReader, VideoWriter
 
 
 def _write(path, frames, **settings):
@@ -30,12 +31,23 @@ def test_colours_are_bt709_and_tagged_so(tmp_path, suffix, colour):
     path = _write(tmp_path / f"a{suffix}", np.full((2, 32, 32, 3), colour, np.uint8), crf=4)
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
-        assert (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range) == (1, 1, 1, 1)
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
         planes = [np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width] for p in frame.planes]
     red, green, blue = np.array(colour) / 255
     luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     expected = [16 + 219 * luma, 128 + 224 * (blue - luma) / 1.8556, 128 + 224 * (red - luma) / 1.5748]
     np.testing.assert_allclose([plane.mean() for plane in planes], expected, atol=1.5)
+
+
+def test_smooth_colours_pass_through_without_a_cast(tmp_path):
+    """4:2:0 halves the colours' resolution and must not shift them; swscale's fast way does, by more than a level."""
+    grid = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    picture = cv2.resize(grid, (256, 192), interpolation=cv2.INTER_CUBIC)[None]
+    path = _write(tmp_path / "a.mp4", picture, crf=1)
+    error = next(iter(VideoReader(path))).astype(float) - picture[0]
+    assert abs(error.mean()) < 0.2
+    assert np.abs(error).mean() < 1.7
 
 
 def test_lower_crf_is_closer(tmp_path):
