@@ -1,4 +1,4 @@
-"""`python -m train fit --config PRESET_OR_YAML [key=value ...] [--resume latest]`, `export`, `evaluate`."""
+"""`python -m train fit --config PRESET_OR_YAML [key=value ...] [--resume latest]`, `export`, `evaluate`, `curves`."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import yaml
 from gvr_core.cascade import Cascade, nano_path
 
 from .config import load_fit_config
+from .curves import plot_curves
 from .evaluate import evaluate, format_table, write_sheet
 from .export import DTYPES, export
 from .loop import fit
@@ -47,6 +48,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON too")
     command.add_argument("--pictures", type=Path, metavar="DIR", help="write a comparison sheet for each clip")
     command.set_defaults(run=run_evaluate)
+
+    command = commands.add_parser("curves", help="plot the logs of runs")
+    command.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    command.add_argument("--out", type=Path, default=Path("curves.png"), metavar="PNG")
+    command.set_defaults(run=lambda arguments: plot_curves(arguments.runs, arguments.out))
     return root
 
 

@@ -31,7 +31,7 @@ def add_upscale_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--upsampler", choices=UPSAMPLERS, default="latent", help="where the latent is enlarged")
     command.add_argument(
-        "--reference", type=Path, action="append", default=[], metavar="IMG", help="ID picture; repeatable"
+        "--reference", type=Path, nargs="+", action="extend", default=[], metavar="IMG", help="ID pictures"
     )
     command.add_argument("--reference-video", type=Path, metavar="V")
     command.add_argument(
