@@ -24,9 +24,9 @@ def comparison_sheet(
 ) -> np.ndarray:
     """A sheet, `h w c` uint8 RGB: one column a picture with its label, the whole picture and its enlarged details.
 
-    Details are the parts of the reference with the most Laplacian energy that do not touch each other, marked in the
-    whole pictures. They are enlarged without smoothing, so that a pixel stays a pixel; a smaller picture, such as the
-    input, is enlarged more, to the same part of the scene.
+    Details are the parts of the reference with the most Laplacian energy that keep a distance from each other, marked
+    in the whole pictures. They are enlarged without smoothing, so that a pixel stays a pixel; a smaller picture, such
+    as the input, is enlarged more, to the same part of the scene.
 
     Args:
         pictures: Labels and pictures `h w c` uint8 RGB of one shape up to scale.
@@ -103,7 +103,9 @@ def _detailed_parts(reference: np.ndarray, side: int, count: int) -> list[tuple[
     while len(corners) < count and np.isfinite(sums.max()):
         top, left = (int(i) for i in np.unravel_index(np.argmax(sums), sums.shape))
         corners.append((top, left))
-        sums[max(top - side, 0) : top + side + 1, max(left - side, 0) : left + side + 1] = -np.inf
+        # A part's width of distance, or all details would show the same thing.
+        apart = 2 * side
+        sums[max(top - apart, 0) : top + apart, max(left - apart, 0) : left + apart] = -np.inf
     return corners
 
 

@@ -113,8 +113,11 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ValueError(f"config key {where} is {value!r}, expected a list")
         return tuple(_convert(typing.get_args(kind)[0], v, where) for v in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-4, without a point, as text
+        except ValueError:
+            raise ValueError(f"config key {where} is {value!r}, expected a number") from None
     plain = origin or kind
     if isinstance(plain, type) and (not isinstance(value, plain) or (plain is int and isinstance(value, bool))):
         raise ValueError(f"config key {where} is {value!r}, expected {plain.__name__}")

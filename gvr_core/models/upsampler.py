@@ -1,9 +1,10 @@
 """The latent upsampler: 3-D convolutions - bilinear - 3-D convolutions, a residual around plain bilinear.
 
 S 4.1 gives the three stages and nothing more. *Ours*: the last convolution starts at zero, so an untrained upsampler
-**is** bilinear; and after the bilinear stage the features are modulated by where each output cell lies inside its input
-cell. Without that a convolution cannot tell the left half of a block from the right half, and a latent cell, which
-stands for a whole block of pixels, has to be split into different halves.
+**is** bilinear; and what follows the bilinear stage knows where each output cell lies inside its input cell. Without
+that a convolution cannot tell the left half of a block from the right half, and a latent cell, which stands for a
+whole block of pixels, has to be split into different halves. Most of that splitting is linear, so a linear map of the
+neighbourhood that depends on the position stands beside the convolutions; it has a closed-form best start.
 """
 
 from __future__ import annotations
@@ -59,6 +60,13 @@ def bilinear(latent: Tensor, *, scale: float, height: int, width: int) -> Tensor
     return latent
 
 
+def position_basis(height: int, width: int, scale: float, *, device: torch.device | None = None) -> Tensor:
+    """1, y, x and xy of each output cell, `4 h w`; y and x in (-2, 2] across the input cell, so +-1 at factor 2."""
+    y, x = (4 * (source_positions(n, scale, device=device).frac() - 0.5) for n in (height, width))
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([torch.ones_like(rows), rows, columns, rows * columns])
+
+
 class ConvBlock(nn.Module):
     """norm - 3x3x3 convolution - norm - 1x3x3 convolution around the identity."""
 
@@ -82,11 +90,29 @@ class CellPosition(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(2, 64), nn.SiLU(), nn.Linear(64, 2 * width))
 
     def forward(self, x: Tensor, scale: float) -> Tensor:
-        rows, columns = (source_positions(n, scale, device=x.device).frac() - 0.5 for n in x.shape[-2:])
-        weight = self.mlp[0].weight
-        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).to(weight.dtype)  # h w 2
+        basis = position_basis(*x.shape[-2:], scale, device=x.device)
+        grid = rearrange(basis[1:3] / 4, "two h w -> h w two").to(self.mlp[0].weight.dtype)
         gain, shift = rearrange(self.mlp(grid), "h w (two c) -> two 1 c 1 h w", two=2)
         return x * (1 + gain) + shift
+
+
+class PositionLinear(nn.Module):
+    """A 3 x 3 linear map that depends on the position (y, x) inside the input cell: W0 + y Wy + x Wx + xy Wxy.
+
+    At factor 2 the four positions of a cell get four independent maps; other factors interpolate between them.
+    Starts at zero.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(channels, 4 * channels, (1, 3, 3), padding=(0, 1, 1), padding_mode="replicate")
+        nn.init.zeros_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x: Tensor, scale: float) -> Tensor:
+        parts = rearrange(self.conv(x), "b (basis c) t h w -> basis b c t h w", basis=4)
+        basis = position_basis(*x.shape[-2:], scale, device=x.device).to(parts.dtype)
+        return sum(part * weight for part, weight in zip(parts, basis, strict=True))
 
 
 class LatentUpsampler(nn.Module):
@@ -96,6 +122,7 @@ class LatentUpsampler(nn.Module):
         super().__init__()
         self.config = config
         channels = latent_space(config.space).channels
+        self.linear = PositionLinear(channels)
         self.conv_in = nn.Conv3d(channels, config.hidden, 3, padding=1)
         self.low = nn.Sequential(*(ConvBlock(config.hidden) for _ in range(config.low_blocks)))
         self.position = CellPosition(config.hidden)
@@ -129,4 +156,5 @@ class LatentUpsampler(nn.Module):
         size = {"scale": scale, "height": height, "width": width}
         features = bilinear(self.low(self.conv_in(latent)), **size)
         features = self.high(self.position(features, scale))
-        return bilinear(latent, **size) + self.conv_out(functional.silu(self.norm(features)))
+        plain = bilinear(latent, **size)
+        return plain + self.linear(plain, scale) + self.conv_out(functional.silu(self.norm(features)))

@@ -18,6 +18,7 @@ def test_overrides_reach_nested_keys_with_their_type():
     config = load_fit_config("nano_vae", ["steps=7", "optim.learning_rate=1", "data.short_sides=[256]", "data.crop=64"])
     assert (config.steps, config.optim.learning_rate, config.data.short_sides) == (7, 1.0, (256,))
     assert isinstance(config.optim.learning_rate, float)
+    assert load_fit_config("nano_vae", ["optim.learning_rate=1e-4"]).optim.learning_rate == 1e-4
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.steps = 8
 
@@ -29,6 +30,7 @@ def test_overrides_reach_nested_keys_with_their_type():
         ("optim.learning_rat=3", r"did you mean optim\.learning_rate\?"),
         ("steps=many", "config key steps is 'many', expected int"),
         ("steps=true", "config key steps is True, expected int"),
+        ("optim.learning_rate=fast", r"optim\.learning_rate is 'fast', expected a number"),
         ("steps=0", "steps is 0"),
         ("data.frames=16", r"data\.frames is 16, expected 4n\+1"),
         ("data.crop=4000", "the smallest clip offers 192"),
