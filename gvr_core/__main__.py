@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from .cli.main import main
+try:
+    from .cli.main import main  # takes seconds, in which Ctrl-C is to be quiet too
 
-sys.exit(main())
+    code = main()
+except KeyboardInterrupt:
+    code = 130
+sys.exit(code)

@@ -203,12 +203,14 @@ class Cascade:
         """Load every part of a checkpoint.
 
         Raises:
-            ValueError: as `read_header` and `load_part`; or there is no DiT inside.
+            ValueError: as `read_header` and `load_part`; or there is no DiT of a cascade inside.
         """
         header = read_header(path)
         parts: dict[str, nn.Module] = {name: load_part(path, name).to(device) for name in header.parts}
         if "dit" not in parts:
             raise ValueError(f"{path} holds {', '.join(parts)}, but no cascade: choose a checkpoint with a dit")
+        if header.inference is None or not parts["dit"].config.condition_channels:
+            raise ValueError(f"{path} holds a dit that is no cascade yet: train and export it first")
         return cls(header, parts["dit"], parts.get("upsampler"), parts.get("vae"))
 
     @classmethod
@@ -238,7 +240,7 @@ class Cascade:
         values = {
             n: given.pop(n, getattr(inference, n)) for n in ("num_steps", "solver", "shift", "start", "noise_aug")
         }
-        given.setdefault("n_ref", round(0.3 * values["num_steps"]))
+        given.setdefault("n_ref", max(0, round(0.3 * values["num_steps"])))
         return Settings(seed=seed, guidance=MultiGuidance(**given), **values)
 
 

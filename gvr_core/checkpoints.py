@@ -9,6 +9,7 @@ is an error that names it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -125,7 +126,7 @@ def read_header(path: Path | str) -> Header:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: the GVR header is damaged ({error})") from error
-    version = values.pop("format", None)
+    version = values.pop("format", None) if isinstance(values, dict) else None
     if version != FORMAT:
         raise ValueError(f"{path}: header format {version}, this version reads {FORMAT}: update ComfyUI-GVR")
     try:
@@ -134,19 +135,34 @@ def read_header(path: Path | str) -> Header:
             inference = {k: tuple(v) if isinstance(v, list) else v for k, v in inference.items()}
             inference = Inference(**inference)
         header = Header(inference=inference, **values)
-    except (TypeError, KeyError) as error:
+        spaces = {part: config["space"] for part, config in header.parts.items()}
+    except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: the GVR header does not fit this version ({error})") from error
     latent_space(header.space)
+    for part, space in spaces.items():
+        if part not in PREFIXES or space != header.space:
+            raise ValueError(
+                f"{path}: the GVR header has a {part} of latent space {space}, expected {', '.join(PREFIXES)} of "
+                f"{header.space}: the file was put together wrongly, export it again"
+            )
     return header
 
 
 def build_part(part: str, config: dict[str, Any], **kwargs: Any) -> nn.Module:
-    """The module of a header entry, with initial weights; `kwargs` reach the DiT (operations, dense, device, dtype)."""
-    if part == "vae":
-        return NanoVAE(NanoVAEConfig(**config))
-    if part == "upsampler":
-        return LatentUpsampler(UpsamplerConfig(**config))
-    return DiT(DiTConfig.from_dict(config), **kwargs)
+    """The module of a header entry, with initial weights; `kwargs` reach the DiT (operations, dense, device, dtype).
+
+    Raises:
+        ValueError: the config does not fit this version.
+    """
+    try:
+        if part == "vae":
+            return NanoVAE(NanoVAEConfig(**config))
+        if part == "upsampler":
+            return LatentUpsampler(UpsamplerConfig(**config))
+        config = DiTConfig.from_dict(config)
+    except TypeError as error:
+        raise ValueError(f"the config of the {part} does not fit this version ({error}): update ComfyUI-GVR") from error
+    return DiT(config, **kwargs)
 
 
 def _part_names(names: list[str], part: str) -> list[str]:
@@ -160,6 +176,12 @@ def read_part(path: Path | str, part: str) -> dict[str, Tensor]:
     prefix = PREFIXES[part]
     with _open(Path(path)) as file:
         return {n[len(prefix) :]: file.get_tensor(n) for n in _part_names(list(file.keys()), part)}
+
+
+def count_parameters(path: Path | str, part: str) -> int:
+    """Numbers in the tensors of one part; none of them is read."""
+    with _open(Path(path)) as file:
+        return sum(math.prod(file.get_slice(n).get_shape()) for n in _part_names(list(file.keys()), part))
 
 
 def load_part(path: Path | str, part: str, *, dtype: torch.dtype = torch.float32) -> nn.Module:

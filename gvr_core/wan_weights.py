@@ -31,7 +31,10 @@ def shards(path: Path) -> list[Path]:
         indexes = sorted(path.glob("*.safetensors.index.json"))
         return shards(indexes[0]) if indexes else _existing(sorted(path.glob("*.safetensors")), path)
     if path.name.endswith(".index.json") and path.is_file():
-        names = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
+        try:
+            names = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not an index of weights ({error}): get it again") from error
         return _existing([path.parent / name for name in sorted(set(names))], path)
     return _existing([path], path)
 

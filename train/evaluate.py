@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gvr_core.cascade import Cascade, denoise, upsample
+from gvr_core.cli.targets import write_picture
 from gvr_core.coding import decode_frames, encode_frames
 from gvr_core.comparison import comparison_sheet
 from gvr_core.geometry import latent_space, plan_upscale
@@ -135,5 +136,4 @@ def write_sheet(path: Path, clips: dict[str, np.ndarray]) -> None:
         [(name, clips[name][FRAMES // 2]) for name in shown], reference=clips["original"][FRAMES // 2]
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
-        raise ValueError(f"cannot write {path}: choose another folder")
+    write_picture(path, sheet)

@@ -15,9 +15,10 @@ from ..cascade import Cascade
 from ..comparison import comparison_sheet
 from ..metrics import laplacian_energy, psnr, ssim, temporal_flicker
 from ..sample_clip import render_sample_clip
-from ..video import VideoReader, VideoWriter
+from ..video import VideoReader, VideoWriter, probe
 from .job import Job, UpscaleRequest
 from .progress import Progress
+from .targets import write_picture
 from .upscale import choose_device
 
 FRAMES, HEIGHT, WIDTH, FPS = 33, 384, 640, 24
@@ -38,15 +39,17 @@ def add_demo_arguments(command: argparse.ArgumentParser) -> None:
 def run_demo(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     folder: Path = arguments.output
+    clip, original = arguments.clip, None
+    if clip is not None:
+        probe(clip)  # its errors, before a folder is made
+    cascade = Cascade.nano(device=choose_device(arguments.device))
     folder.mkdir(parents=True, exist_ok=True)
-    original = None
-    clip = arguments.clip
     if clip is None:
         original, clip = render_pair(folder)
     result, sheet = folder / "upscaled.mp4", folder / "comparison.png"
     request = UpscaleRequest(source=clip, target=result, scale=2.0, seed=arguments.seed)
     with Progress() as progress:
-        report = Job(Cascade.nano(device=choose_device(arguments.device)), request, progress).run()
+        report = Job(cascade, request, progress).run()
     print(format_report(report), file=sys.stderr)
     print(write_comparison(clip, result, original, sheet))
     print(f"\nvideo       {result}\ncomparison  {sheet}\nseconds     {time.perf_counter() - started:.0f}")
@@ -93,8 +96,7 @@ def write_comparison(clip: Path, result: Path, original: Path | None, sheet: Pat
     pictures = [("input", nearest), *((name, ways[name][middle]) for name in ("bilinear", "GVR"))]
     if truth is not None:
         pictures.append(("original", truth[middle]))
-    if not cv2.imwrite(str(sheet), comparison_sheet(pictures, reference=pictures[-1][1])[:, :, ::-1]):
-        raise ValueError(f"cannot write {sheet}: choose another folder with --output")
+    write_picture(sheet, comparison_sheet(pictures, reference=pictures[-1][1]))
 
     base = ways["bicubic"] if truth is None else truth
     against = "input, halved again" if truth is None else "original"
@@ -102,11 +104,16 @@ def write_comparison(clip: Path, result: Path, original: Path | None, sheet: Pat
     lines = [f"{'':10s} PSNR to {against}   SSIM   sharpness   flicker   (the last two: share of {share})"]
     for name, clip_pixels in ways.items():
         near, far = (clip_pixels, truth) if truth is not None else (halved(clip_pixels, low.shape), low)
-        sharp = laplacian_energy(clip_pixels) / laplacian_energy(base)
-        flicker = temporal_flicker(clip_pixels) / max(temporal_flicker(base), 1e-12) if len(low) > 2 else float("nan")
+        sharp = share_of(laplacian_energy(clip_pixels), laplacian_energy(base))
+        flicker = share_of(temporal_flicker(clip_pixels), temporal_flicker(base))
         width = len(f"PSNR to {against}")
         lines.append(f"{name:10s} {psnr(near, far):{width}.2f} {ssim(near, far):6.3f} {sharp:11.2f} {flicker:9.2f}")
     return "\n".join(lines)
+
+
+def share_of(value: float, base: float) -> float:
+    """`value` as a share of `base`; NaN where there is none, as in flat or still pictures."""
+    return value / base if base else float("nan")
 
 
 def halved(frames: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from ..checkpoints import read_header, read_part
+from ..checkpoints import count_parameters, read_header
 from ..latent_files import LATENT_SUFFIXES, read_latent
 from ..video import probe
 
@@ -53,8 +53,7 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
     """What a checkpoint's header says, with the number of parameters of each part."""
     header = read_header(path)
     parts = {
-        name: {"parameters": sum(t.numel() for t in read_part(path, name).values()), "config": config}
-        for name, config in header.parts.items()
+        name: {"parameters": count_parameters(path, name), "config": config} for name, config in header.parts.items()
     }
     inference = None if header.inference is None else vars(header.inference)
     return {
@@ -87,9 +86,9 @@ def run_info(arguments: argparse.Namespace) -> None:
 
 
 def _short(value: Any) -> str:
-    """One line; long lists by their length and range."""
+    """One line; long lists of numbers by their length and range."""
     if isinstance(value, (list, tuple)):
-        if len(value) > 8:
+        if len(value) > 8 and all(isinstance(v, (int, float)) for v in value):
             return f"{len(value)} numbers from {min(value):.4g} to {max(value):.4g}"
         return ", ".join(_short(v) for v in value)
     if isinstance(value, dict):

@@ -26,6 +26,7 @@ from ..video import VideoWriter, check_writable
 from .progress import Progress
 from .references import encode_references
 from .source import Source, is_latent, open_source
+from .targets import check_file, keep_inputs, write_picture
 
 log = logging.getLogger("gvr")
 
@@ -73,6 +74,7 @@ class Job:
             target_height=request.height,
             patch=cascade.dit.config.patch_size[-1],
         )
+        writer = None if to_latent else self._writer(source, plan)
         self._warn_outside_training(plan, settings.noise_aug)
         context = self._context()
         references = encode_references(cascade, request.references, request.reference_video, plan)
@@ -96,7 +98,7 @@ class Job:
             lambda: denoise(cascade.dit, upsampled, settings, conditions, lambda *_: self.progress.advance()),
         )
         frames = source.frames
-        if to_latent:
+        if writer is None:
             file = LatentFile(
                 latent=result.cpu(),
                 space=self.space.name,
@@ -107,7 +109,7 @@ class Job:
             )
             write_latent(request.target, file)
         else:
-            self._timed("decode", lambda: self._write(result, source, plan))
+            self._timed("decode", lambda: self._write(writer, result, source, plan))
         if request.compare:
             self._write_comparison(result, source, plan)
         self.progress.close()
@@ -135,12 +137,16 @@ class Job:
     def _check_target(self) -> bool:
         request = self.request
         to_latent = request.target.suffix.lower() in LATENT_TARGETS
+        keep_inputs(
+            (request.target, request.compare),
+            (request.source, *request.references, request.reference_video, request.context),
+        )
         if request.compare:
             if request.compare.suffix.lower() != ".png":
                 raise ValueError(f"cannot write the comparison {request.compare}: give a name ending in .png")
-            check_folder_of(request.compare)
+            check_file(request.compare)
         if to_latent:
-            check_folder_of(request.target)
+            check_file(request.target)
         else:
             check_writable(request.target)
         if self.cascade.vae is None and (request.compare or not (to_latent and is_latent(request.source))):
@@ -181,11 +187,14 @@ class Job:
     def _frames(self, latent: Tensor, source: Source, plan: UpscalePlan) -> Iterator[np.ndarray]:
         return decode_frames(self.cascade.vae, latent, frames=source.frames, height=plan.height, width=plan.width)
 
-    def _write(self, latent: Tensor, source: Source, plan: UpscalePlan) -> None:
-        self.progress.phase("decode", source.frames, "frame")
-        with VideoWriter(
+    def _writer(self, source: Source, plan: UpscalePlan) -> VideoWriter:
+        return VideoWriter(
             self.request.target, width=plan.width, height=plan.height, fps=source.fps, audio_from=source.audio
-        ) as writer:
+        )
+
+    def _write(self, writer: VideoWriter, latent: Tensor, source: Source, plan: UpscalePlan) -> None:
+        self.progress.phase("decode", source.frames, "frame")
+        with writer:
             for frames in self._frames(latent, source, plan):
                 writer.write(frames)
                 self.progress.advance(len(frames))
@@ -207,10 +216,4 @@ class Job:
                 ("GVR", after),
             ]
         )
-        if not cv2.imwrite(str(self.request.compare), sheet[:, :, ::-1]):
-            raise ValueError(f"cannot write the comparison {self.request.compare}: choose another place")
-
-
-def check_folder_of(path: Path) -> None:
-    """Raises ValueError when no file can be written at `path`."""
-    check_writable(path.with_name(path.name + ".mp4"))
+        write_picture(self.request.compare, sheet)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from .demo import add_demo_arguments, run_demo
 from .info import run_info
 from .upscale import add_upscale_arguments, run_upscale
 
 
+class Parser(argparse.ArgumentParser):
+    """Reports its errors as every other one is reported."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
 def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(prog="python -m gvr_core", description="Video super-resolution in latent space.")
+    root = Parser(prog="python -m gvr_core", description="Video super-resolution in latent space.")
     commands = root.add_subparsers(dest="command", required=True)
 
     command = commands.add_parser("upscale", help="enlarge a video, a folder of pictures or a latent")
@@ -33,14 +42,23 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    arguments = parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
+        arguments = parser().parse_args(argv)
         arguments.run(arguments)
-    except ValueError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    except (ValueError, OSError) as error:
+        return _report(str(error))
+    except (MemoryError, RuntimeError) as error:
+        # torch has no error of its own for the CPU's memory, and CUDA's is a RuntimeError.
+        if isinstance(error, RuntimeError) and not re.search("out of memory|not enough memory|t allocate", str(error)):
+            raise
+        return _report("not enough memory: use a smaller scale, a shorter or smaller clip, or another --device")
     except KeyboardInterrupt:
-        print("interrupted, nothing was written", file=sys.stderr)
+        print("interrupted: nothing half-written is left", file=sys.stderr)
         return 130
     return 0
+
+
+def _report(message: str) -> int:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return 2

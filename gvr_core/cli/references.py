@@ -55,21 +55,25 @@ def encode_references(cascade: Cascade, pictures: Sequence[Path], video: Path | 
         return References(None, 0, ranges)
     if cascade.vae is None:
         raise ValueError("this checkpoint has no VAE inside: references cannot be encoded here, use ComfyUI")
+    frames = 0 if video is None else _count_frames(video, most=space.temporal * ranges.max_video + 1)
+    # Its errors, before any work.
+    time_indices(1, len(pictures), space.latent_frames(frames) if frames else 0, ranges)
     device = cascade.dit.patch_embedding.weight.device
-    longest = space.video_frames(ranges.max_video) if video is not None else 0
-    latents = [encode_frames(cascade.vae, _fitted(path, plan, 1), space, device)[0] for path in pictures]
-    if video is not None:
-        # One frame more than fits, so that too long a video is an error and not cut without a word.
-        latents.append(encode_frames(cascade.vae, _fitted(video, plan, longest + 1), space, device)[0])
-    references = References(torch.cat(latents, dim=2), len(pictures), ranges)
-    references.times(1)  # its errors, before any work
-    return references
+    files = [*pictures, video] if frames else pictures
+    latents = [encode_frames(cascade.vae, _fitted(path, plan), space, device)[0] for path in files]
+    return References(torch.cat(latents, dim=2), len(pictures), ranges)
 
 
-def _fitted(path: Path, plan: UpscalePlan, frames: int) -> Iterator[np.ndarray]:
-    """The first frames of a file on the target's padded canvas, one at a time, uint8 `1 h w 3`."""
+def _count_frames(path: Path, *, most: int) -> int:
+    """Frames of a video, at most `most`; headers do not always tell."""
     with VideoReader(path) as reader:
-        for frame in islice(reader, frames):
+        return sum(1 for _ in islice(reader, most))
+
+
+def _fitted(path: Path, plan: UpscalePlan) -> Iterator[np.ndarray]:
+    """A file on the target's padded canvas, one frame at a time, uint8 `1 h w 3`."""
+    with VideoReader(path) as reader:
+        for frame in reader:
             pixels = rearrange(torch.from_numpy(np.ascontiguousarray(frame)), "h w c -> c h w").float()
             fitted = fit_reference(pixels, plan.padded_height, plan.padded_width)
             yield rearrange(fitted.round().to(torch.uint8), "c h w -> 1 h w c").numpy()

@@ -81,7 +81,9 @@ class VideoSource:
         self.height, self.width = info.height, info.width
         self.fps = fps if fps and path.is_dir() else info.fps
         self.audio = path if info.has_audio else None
-        self.expected, self.frames = info.frames, 0
+        # Not every header counts its frames; for the time that is left the length will do.
+        self.expected = info.frames or (round(info.duration * info.fps) if info.duration else None)
+        self.frames = 0
 
     def encode(self, progress: Progress) -> Tensor:
         progress.phase("encode", self.expected, "frame")

@@ -14,6 +14,7 @@ from ..cascade import UPSAMPLERS, Cascade, nano_path
 from ..solvers import SOLVERS
 from .job import Job, UpscaleRequest
 from .progress import Progress
+from .targets import keep_inputs
 
 
 def add_upscale_arguments(command: argparse.ArgumentParser) -> None:
@@ -42,11 +43,22 @@ def add_upscale_arguments(command: argparse.ArgumentParser) -> None:
         "--s-ref", type=float, help="reference guidance, 0 = off (default 1.0 where there are references)"
     )
     command.add_argument("--n-ref", type=int, help="first steps with reference guidance (default 30 %% of the steps)")
-    command.add_argument("--fps", type=Fraction, help="frames per second, where the input does not say")
+    command.add_argument("--fps", type=frame_rate, help="frames per second, where the input does not say")
     command.add_argument("--model", default="nano", help="nano (embedded) or a checkpoint file")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     command.add_argument("--compare", type=Path, metavar="PNG", help="write a before/after picture")
     command.add_argument("--json", action="store_true", help="print one JSON object about the run")
+
+
+def frame_rate(text: str) -> Fraction:
+    """Frames per second from the command line, such as 24, 23.976 or 30000/1001."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1000: give for example 30000/1001")
+    return rate
 
 
 def choose_device(name: str) -> torch.device:
@@ -61,8 +73,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # the value too: "meta" has none
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(f"device {name!r} cannot be used here: choose auto or cpu") from error
     return device
 
@@ -92,6 +104,7 @@ def run_upscale(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     device = choose_device(arguments.device)
     path = nano_path() if arguments.model == "nano" else Path(arguments.model)
+    keep_inputs((request.target, request.compare), (path,))
     with Progress() as progress:
         report = Job(Cascade.load(path, device=device), request, progress).run()
     report["seconds"] = round(time.perf_counter() - started, 2)

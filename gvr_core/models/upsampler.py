@@ -61,8 +61,12 @@ def bilinear(latent: Tensor, *, scale: float, height: int, width: int) -> Tensor
 
 
 def position_basis(height: int, width: int, scale: float, *, device: torch.device | None = None) -> Tensor:
-    """1, y, x and xy of each output cell, `4 h w`; y and x in (-2, 2] across the input cell, so +-1 at factor 2."""
-    y, x = (4 * (source_positions(n, scale, device=device).frac() - 0.5) for n in (height, width))
+    """1, y, x and xy of each output cell, `4 h w`; y and x are its place inside the input cell, -1 to 1.
+
+    At factor 2 the places are the quarters, +-1. At other factors some lie further out and count as +-1 too: the maps
+    that depend on them are fitted at factor 2 and must not be extrapolated.
+    """
+    y, x = ((4 * (source_positions(n, scale, device=device).frac() - 0.5)).clamp(-1, 1) for n in (height, width))
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([torch.ones_like(rows), rows, columns, rows * columns])
 

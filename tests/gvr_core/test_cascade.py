@@ -7,6 +7,7 @@ import torch
 
 from gvr_core import flow
 from gvr_core.cascade import Cascade, Conditions, Settings, augment, denoise, upsample
+from gvr_core.checkpoints import Header, save_checkpoint
 from gvr_core.geometry import latent_space, plan_upscale
 from gvr_core.guidance import MultiGuidance
 from gvr_core.models.dit import DiT
@@ -129,6 +130,8 @@ def test_settings_come_from_the_checkpoint_and_are_checked(cascade):
         cascade.settings(noise_aug=1.0)
     with pytest.raises(ValueError, match=r"first 20 steps .* only 10"):
         cascade.settings(num_steps=10, n_ref=20)
+    with pytest.raises(ValueError, match="num_steps is -5"):
+        cascade.settings(num_steps=-5)
 
 
 def test_a_detail_table_changes_the_schedule(cascade):
@@ -139,10 +142,18 @@ def test_a_detail_table_changes_the_schedule(cascade):
     assert not torch.equal(denoise(cascade.dit, upsampled, plain), denoise(cascade.dit, upsampled, aware))
 
 
-def test_loading_says_what_a_file_lacks(tmp_path, save_tiny):
+def test_loading_says_what_a_file_lacks(tmp_path, save_tiny, tiny_dit_config):
     only_vae = save_tiny(tmp_path / "vae.safetensors", parts=("vae",))
     with pytest.raises(ValueError, match="holds vae, but no cascade"):
         Cascade.load(only_vae)
+    plain = tiny_dit_config(condition_channels=0, residual_std=None)
+    with pytest.raises(ValueError, match="no cascade yet"):
+        Cascade.load(save_tiny(tmp_path / "plain.safetensors", parts=("dit",), dit=plain))
+    untold = tmp_path / "untold.safetensors"
+    header = Header(space="nano", parts={"dit": tiny_dit_config().to_dict()})
+    save_checkpoint(untold, {"dit": DiT(tiny_dit_config())}, header, dtype=torch.float32)
+    with pytest.raises(ValueError, match="no cascade yet"):
+        Cascade.load(untold)
     bare = Cascade.load(save_tiny(tmp_path / "dit.safetensors", parts=("dit",)))
     assert bare.vae is None
     assert bare.upsampler is None

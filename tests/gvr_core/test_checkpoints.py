@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from gvr_core.checkpoints import Header, load_part, read_header, read_part, save_checkpoint
+from gvr_core.checkpoints import Header, count_parameters, load_part, read_header, read_part, save_checkpoint
 from gvr_core.models.vae import NanoVAE, NanoVAEConfig
 
 CONFIG = {"space": "nano", "width": 8, "encoder_blocks": 1, "decoder_blocks": 1}
@@ -102,6 +102,32 @@ def test_headers_that_do_not_fit_are_refused(file):
     rewrite(file, metadata={"gvr": json.dumps({"format": 1, "space": "moon", "inference": None, "parts": {}})})
     with pytest.raises(ValueError, match="moon"):
         read_header(file)
+    rewrite(file, metadata={"gvr": "[]"})
+    with pytest.raises(ValueError, match="header format None"):
+        read_header(file)
+    for parts, text in (
+        (None, "does not fit this version"),
+        ({"vae": 3}, "does not fit this version"),
+        ({"vae": {"width": 8}}, r"does not fit this version \('space'\)"),
+        ({"vae": {**CONFIG, "space": "wan21"}}, "a vae of latent space wan21, expected .* of nano"),
+        ({"engine": CONFIG}, "a engine of latent space nano, expected dit, upsampler, vae"),
+    ):
+        header = {"format": 1, "space": "nano", "inference": None, "parts": parts}
+        rewrite(file, metadata={"gvr": json.dumps(header)})
+        with pytest.raises(ValueError, match=text):
+            read_header(file)
+
+
+def test_configs_of_other_versions_are_refused(file):
+    header = {"format": 1, "space": "nano", "inference": None, "parts": {"vae": {**CONFIG, "depth": 3}}}
+    rewrite(file, metadata={"gvr": json.dumps(header)})
+    with pytest.raises(ValueError, match=r"config of the vae does not fit this version .*depth.*: update"):
+        load_part(file, "vae")
+
+
+def test_parameters_are_counted(vae, file):
+    assert count_parameters(file, "vae") == sum(p.numel() for p in vae.parameters())
+    assert count_parameters(file, "dit") == 0
 
 
 def test_tensors_that_do_not_fit_the_config_are_named(file):

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gvr_core.checkpoints import load_part
-from gvr_core.coding import FrameCounter, chunk_frames, decode_frames, encode_frames, reencode_enlarged
+from gvr_core.coding import (
+    FrameCounter,
+    chunk_frames,
+    decode_frames,
+    encode_frames,
+    reencode_enlarged,
+    to_frames,
+    to_tensor,
+)
 from gvr_core.geometry import latent_space, plan_upscale
 from gvr_core.models.upsampler import bilinear
 
@@ -58,6 +66,22 @@ def test_the_way_there_and_back_keeps_count_and_size(vae, frames, height, width)
     assert sum(map(len, pieces)) == frames
     assert {p.shape[1:] for p in pieces} == {(height, width, 3)}
     assert all(p.dtype == np.uint8 for p in pieces)
+
+
+def test_every_count_of_frames_comes_back(vae):
+    for frames in range(1, 101):
+        chunks = np.array_split(clip(frames, 8, 8), 1 + frames // 7)
+        latent, count = encode_frames(vae, chunks, NANO, CPU)
+        assert latent.shape[2] == NANO.latent_frames(frames)
+        assert sum(map(len, decode_frames(vae, latent, frames=count, height=7, width=5))) == frames
+
+
+def test_padding_and_cutting_are_on_the_same_sides():
+    frames = clip(1, 5, 11)
+    padded = to_tensor(frames, height=8, width=16)
+    assert torch.equal(padded[..., 5:, :], padded[..., 4:5, :].expand(-1, -1, -1, 3, -1))
+    assert torch.equal(padded[..., 11:], padded[..., 10:11].expand(-1, -1, -1, -1, 5))
+    assert np.array_equal(to_frames(padded, height=5, width=11), frames)
 
 
 def test_large_frames_are_decoded_one_latent_frame_at_a_time():

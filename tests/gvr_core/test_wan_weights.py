@@ -86,6 +86,12 @@ def test_what_does_not_fit_is_said(base, cascade, config, tmp_path):
     text.write_text("hello")
     with pytest.raises(ValueError, match="not a readable safetensors file"):
         read_wan_weights(text)
+    index = tmp_path / "x.safetensors.index.json"
+    for damaged in ("{", "{}", "[]"):
+        index.write_text(damaged)
+        with pytest.raises(ValueError, match="not an index of weights"):
+            read_wan_weights(index)
+    index.unlink()
     diffusers = tmp_path / "diffusers.safetensors"
     save_file({"proj_out.weight": torch.zeros(1)}, diffusers)
     with pytest.raises(ValueError, match="diffusers' names"):

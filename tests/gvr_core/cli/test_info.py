@@ -5,6 +5,7 @@ import json
 import numpy as np
 import torch
 
+from gvr_core.checkpoints import Header, save_checkpoint
 from gvr_core.cli.main import main
 from gvr_core.latent_files import LatentFile, write_latent
 from gvr_core.video import VideoWriter
@@ -25,6 +26,16 @@ def test_a_checkpoint(capsys, tiny_checkpoint):
     assert values["inference"]["num_steps"] == 3
     assert main(["info", str(tiny_checkpoint)]) == 0
     assert "num_layers: 2" in capsys.readouterr().out
+
+
+def test_what_a_header_says_is_printed_whatever_it_is(capsys, tmp_path):
+    training = {"clips": [f"clip {n}" for n in range(20)], "curve": [0.5] * 20, "seed": 3, "notes": {"a": None}}
+    path = tmp_path / "x.safetensors"
+    save_checkpoint(path, {}, Header(space="nano", parts={}, training=training), dtype=torch.float32)
+    assert main(["info", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "clip 0, clip 1" in out
+    assert "curve: 20 numbers from 0.5 to 0.5" in out
 
 
 def test_a_latent(capsys, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gvr_core.cli import job
+from gvr_core.cli import job, references
 from gvr_core.cli.main import main
 from gvr_core.latent_files import LatentFile, read_latent, write_latent
 from gvr_core.video import VideoReader, VideoWriter, probe
@@ -119,6 +119,30 @@ def test_references_change_the_result_and_their_count_is_free(run, tmp_path):
     assert "is not a picture: give videos with --reference-video" in error
 
 
+def test_too_many_references_are_refused_before_any_is_encoded(run, tmp_path, monkeypatch):
+    source = write_clip(tmp_path / "in.mp4", frames=1)
+    picture = write_clip(tmp_path / "pictures", frames=1) / "frame_00001.png"
+    video = write_clip(tmp_path / "long.mp4", frames=78, height=8, width=8)
+    fits = write_clip(tmp_path / "fits.mp4", frames=77, height=8, width=8)
+    assert run(source, tmp_path / "out.safetensors", "--reference-video", fits, "--steps", 1)[0] == 0
+    monkeypatch.setattr(references, "encode_frames", lambda *a: pytest.fail("encoded before counting"))
+    for extra, text in (
+        (("--reference", *[picture] * 11), "11 reference images, expected at most 10"),
+        (("--reference-video", video), "21 latent frames, expected at most 20"),
+    ):
+        code, _, error = run(source, tmp_path / "x.safetensors", *extra)
+        assert code == 2
+        assert text in error
+
+
+def test_a_frame_rate_that_no_video_has_is_refused_before_any_work(run, tmp_path, monkeypatch):
+    write_latent(tmp_path / "x.latent", LatentFile(latent=torch.zeros(1, 48, 1, 2, 2), fps=Fraction(5000)))
+    monkeypatch.setattr(job, "upsample", lambda *a, **k: pytest.fail("worked before looking at the rate"))
+    code, _, error = run(tmp_path / "x.latent", tmp_path / "out.mp4")
+    assert code == 2
+    assert "5000 frames per second" in error
+
+
 def test_the_comparison_is_a_picture_of_three_columns(run, tmp_path):
     source = write_clip(tmp_path / "in.mp4", height=64, width=64)
     assert run(source, tmp_path / "out.mp4", "--compare", tmp_path / "sheet.png")[0] == 0
@@ -178,6 +202,7 @@ BAD_ARGUMENTS = {
     "smaller than the input": (("--height", 8), "smaller"),
     "n_ref": (("--n-ref", 9), "first 9 steps .* only 3"),
     "no steps": (("--steps", 0), "num_steps is 0"),
+    "negative steps": (("--steps", -5), "num_steps is -5"),
     "tau": (("--noise-aug", 1.5), "noise augmentation is 1.5"),
     "unreadable reference": (("--reference", "nothing.png"), "nothing.png"),
     "text for a class-free model": (("--s-txt", 3), "class-free"),
@@ -206,6 +231,30 @@ def test_bad_targets_are_refused_before_any_work(run, tmp_path, monkeypatch):
         assert code == 2
         assert error.startswith("error: cannot write"), error
     assert run(source, tmp_path / "out.mp4", "--compare", tmp_path / "sheet.jpg")[0] == 2
+    for name in ("x.safetensors", "sheet.png"):
+        (tmp_path / name).mkdir()
+    assert run(source, tmp_path / "x.safetensors")[0] == 2
+    assert run(source, tmp_path / "out.mp4", "--compare", tmp_path / "sheet.png")[0] == 2
+
+
+def test_no_output_takes_the_place_of_what_was_read(run, tmp_path, save_tiny):
+    video, frames = write_clip(tmp_path / "in.mp4", frames=2), write_clip(tmp_path / "frames", frames=2)
+    latent, model = _latent(tmp_path / "x.safetensors", value=0.1), save_tiny(tmp_path / "model.safetensors")
+    picture = frames / "frame_00001.png"
+    before = {path: path.read_bytes() for path in (video, picture, latent, model)}
+    for arguments in (
+        (video, video),
+        (frames, frames),
+        (picture, frames),
+        (latent, latent),
+        (video, model),
+        (video, frames, "--reference", picture),
+        (picture, tmp_path / "out.mp4", "--compare", picture),
+    ):
+        code, _, error = run(*arguments, model=model)
+        assert code == 2
+        assert "would replace the input" in error, arguments
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_bad_checkpoints_are_one_sentence(run, tmp_path, tiny_checkpoint):
@@ -254,7 +303,7 @@ def test_ctrl_c_leaves_nothing_behind(run, tmp_path, monkeypatch):
     monkeypatch.setattr(job.VideoWriter, "write", interrupted)
     for target in ("out.mp4", "folder"):
         code, _, error = run(source, tmp_path / target)
-        assert (code, error) == (130, "interrupted, nothing was written")
+        assert (code, error) == (130, "interrupted: nothing half-written is left")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4"]
 
 

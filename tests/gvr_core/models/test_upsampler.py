@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from gvr_core.geometry import latent_space, plan_upscale
 from gvr_core.models.upsampler import LatentUpsampler, UpsamplerConfig, bilinear
 
 CONFIG = UpsamplerConfig(space="nano", hidden=16, low_blocks=1, high_blocks=1)
@@ -20,6 +21,20 @@ def test_bilinear_equals_torchs_with_the_same_factor(scale):
     ours = bilinear(x, scale=scale, height=height, width=width)
     theirs = functional.interpolate(x.flatten(1, 2), scale_factor=scale, mode="bilinear", align_corners=False)
     torch.testing.assert_close(ours, theirs.unflatten(1, (48, 3)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 854), (720, 1280), (539, 961)])
+def test_to_1080_rows_every_cell_shows_its_own_place(height, width):
+    space = latent_space("nano")
+    plan = plan_upscale(space, height, width, target_height=1080)
+    assert plan.latent_height == 136
+    for side, size, across in ((height, plan.latent_height, False), (width, plan.latent_width, True)):
+        cells = -(-side // 8)
+        ramp = (torch.arange(cells) + 0.5) * 8  # where each cell's centre is, in input pixels
+        ramp = ramp.expand(1, 1, 1, 4, -1) if across else ramp[:, None].expand(1, 1, 1, -1, 4)
+        enlarged = bilinear(ramp, scale=plan.scale, height=plan.latent_height, width=plan.latent_width)
+        expected = ((torch.arange(size) + 0.5) * 8 / plan.scale).clamp(4, 8 * cells - 4)
+        torch.testing.assert_close(enlarged[0, 0, 0, 0] if across else enlarged[0, 0, 0, :, 0], expected)
 
 
 def test_cells_beyond_the_input_repeat_its_edge():
