@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .geometry import latent_space
 from .models.dit import DiT, DiTConfig
 from .models.upsampler import LatentUpsampler, UpsamplerConfig
 from .models.vae import NanoVAE, NanoVAEConfig
+from .tensor_files import write_tensors
 
 FORMAT = 1
 PREFIXES = {"dit": "", "upsampler": "upsampler.", "vae": "vae."}
@@ -90,12 +90,7 @@ def save_checkpoint(path: Path, modules: Mapping[str, nn.Module], header: Header
         for part, module in modules.items()
         for name, tensor in module.state_dict().items()
     }
-    partial = path.with_name(path.name + ".partial")
-    try:
-        save_file(tensors, partial, metadata={"format": "pt", "gvr": json.dumps({"format": FORMAT, **asdict(header)})})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(path, tensors, {"format": "pt", "gvr": json.dumps({"format": FORMAT, **asdict(header)})})
 
 
 def _open(path: Path) -> safe_open:

@@ -8,7 +8,6 @@ research code (.pth) are often already normalised.
 from __future__ import annotations
 
 import pickle
-import secrets
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +15,9 @@ from pathlib import Path
 import torch
 from einops import rearrange
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
+
+from .tensor_files import write_tensors
 
 LATENT_SUFFIXES = (".latent", ".safetensors", ".pth", ".pt")
 """Suffixes that can be read; the first two can be written."""
@@ -114,14 +114,10 @@ def write_latent(path: str | Path, file: LatentFile) -> None:
     tensors = {_COMFY_KEY: latent, _COMFY_VERSION: torch.tensor([])} if suffix == ".latent" else {"latent": latent}
     fields = {name: getattr(file, name) for name in ("space", "frames", "fps", "height", "width")}
     metadata = {"format": _FORMAT, **{name: str(value) for name, value in fields.items() if value is not None}}
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        save_file(tensors, temporary, metadata=metadata)
-        temporary.replace(path)
+        write_tensors(path, tensors, metadata)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_safetensors(path: Path) -> tuple[Tensor, dict[str, str]]:
