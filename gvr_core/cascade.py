@@ -6,17 +6,16 @@ only where a video goes in or out (`coding`) and, on request, in the `pixel` ups
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from . import flow
 from .checkpoints import Header, load_part, read_header
-from .coding import reencode_enlarged
+from .coding import VideoVAE, reencode_enlarged
 from .geometry import UpscalePlan, latent_space
 from .guidance import MultiGuidance, guided
 from .models.dit import TIMESTEPS, DiT
@@ -29,14 +28,6 @@ from .solvers import SOLVERS
 UPSAMPLERS = ("latent", "pixel")
 WEIGHTS = Path(__file__).parent / "weights"
 Callback = Callable[[int, int, Tensor], None]
-
-
-class VideoVAE(Protocol):
-    """What the cascade asks of a VAE; video `b 3 f h w` in [-1, 1], f = 4n+1 at the start of a video."""
-
-    def encode_stream(self, chunks: Iterable[Tensor]) -> Iterable[Tensor]: ...
-
-    def decode_stream(self, latent: Tensor, *, chunk: int) -> Iterable[Tensor]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,11 +13,16 @@ from torch import Tensor
 from .geometry import LatentSpace, UpscalePlan, round_up
 from .models.upsampler import bilinear
 
-if TYPE_CHECKING:
-    from .cascade import VideoVAE
-
 CELLS_AT_ONCE = 16_384
 """Latent cells decoded together; a cell is 256 pixels (4 frames of 8 x 8)."""
+
+
+class VideoVAE(Protocol):
+    """What the cascade asks of a VAE; video `b 3 f h w` in [-1, 1], f = 4n+1 at the start of a video."""
+
+    def encode_stream(self, chunks: Iterable[Tensor]) -> Iterable[Tensor]: ...
+
+    def decode_stream(self, latent: Tensor, *, chunk: int) -> Iterable[Tensor]: ...
 
 
 def chunk_frames(height: int, width: int) -> int:

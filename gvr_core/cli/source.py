@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cascade import VideoVAE
-from ..coding import chunk_frames, decode_frames, encode_frames
+from ..coding import VideoVAE, chunk_frames, decode_frames, encode_frames
 from ..geometry import LatentSpace, round_up
 from ..latent_files import LATENT_SUFFIXES, read_latent
 from ..video import VideoReader, probe
