@@ -9,21 +9,11 @@ from gvr_core.attention import AttentionConfig
 from gvr_core.models.dit_config import DiTConfig
 from gvr_core.references import ReferenceRanges
 
-CONFIG = DiTConfig(
-    space="wan21",
-    latent_channels=16,
-    condition_channels=16,
-    dim=64,
-    ffn_dim=96,
-    num_heads=2,
+from .small_dit import CASCADE
+
+CONFIG = replace(
+    CASCADE,
     num_layers=3,
-    freq_dim=32,
-    text_dim=24,
-    patch_size=(1, 2, 2),
-    eps=1e-6,
-    cross_attn_norm=True,
-    spatial_attention=False,
-    noise_embedding=True,
     attention=AttentionConfig(kind="sparse_local", window=(3, 4), unit=5),
     reference_ranges=ReferenceRanges(max_images=4),
     residual_std=(0.5,) * 16,
@@ -64,7 +54,7 @@ def test_wrong_keys_of_a_part_are_named(part):
         ({"condition_channels": 0}, "condition_channels = 0, expected the latent's, because residual_std is set"),
         ({"dim": 0}, "dim = 0, expected a whole number of at least 1"),
         ({"dim": "64"}, "dim = '64'"),
-        ({"num_heads": 3}, "dim = 64, expected a multiple of num_heads, 3"),
+        ({"num_heads": 3}, "dim = 32, expected a multiple of num_heads, 3"),
         ({"dim": 66}, "33 channels, expected an even number"),
         ({"num_layers": True}, "num_layers = True"),
         ({"freq_dim": 33}, "freq_dim = 33, expected an even number"),

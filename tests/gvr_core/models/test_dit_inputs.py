@@ -6,42 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
 
-from gvr_core.attention import AttentionConfig
 from gvr_core.models.dit import DiT
-from gvr_core.models.dit_config import DiTConfig
-from gvr_core.references import ReferenceRanges
 
-PLAIN = DiTConfig(
-    space="wan21",
-    latent_channels=16,
-    condition_channels=0,
-    dim=32,
-    ffn_dim=48,
-    num_heads=2,
-    num_layers=2,
-    freq_dim=32,
-    text_dim=24,
-    patch_size=(1, 2, 2),
-    eps=1e-6,
-    cross_attn_norm=True,
-    spatial_attention=False,
-    noise_embedding=False,
-    attention=AttentionConfig(),
-    reference_ranges=ReferenceRanges(),
-    residual_std=None,
-)
-CASCADE = replace(PLAIN, condition_channels=16, noise_embedding=True)
-RESIDUAL = replace(CASCADE, residual_std=(0.4,) * 8 + (0.7,) * 8)
-
-
-def latent(t: int = 3, h: int = 4, w: int = 6, batch: int = 2) -> Tensor:
-    return torch.zeros(batch, 16, t, h, w)
-
-
-def text(dim: int = 24, batch: int = 2) -> Tensor:
-    return torch.zeros(batch, 5, dim)
+from .small_dit import CASCADE, PLAIN, RESIDUAL, latent, text
 
 
 @pytest.mark.parametrize(
