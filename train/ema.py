@@ -31,5 +31,7 @@ class Ema:
     def state_dict(self) -> dict[str, Tensor]:
         return self.weights
 
+    @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.weights = {name: tensor.clone() for name, tensor in state.items()}
+        for name, tensor in state.items():
+            self.weights[name].copy_(tensor)

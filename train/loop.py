@@ -39,9 +39,16 @@ class Run:
         torch.manual_seed(config.seed)  # initial weights; everything later is drawn from the plan's seeds
         self.config = config
         self.accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+        if self.accelerator.num_processes > 1:
+            raise ValueError(
+                f"this run was launched on {self.accelerator.num_processes} processes, training uses one so far: "
+                "start it with `python -m train` instead of a launcher"
+            )
         self.task: Task = make_task(config.task, config.model, config.objective)
         # Twice the speed of 3-D convolutions in bf16 on CPUs, and what cuDNN prefers too.
         self.model = self.task.model.to(self.accelerator.device, memory_format=torch.channels_last_3d)
+        for module in self.task.frozen:
+            module.to(self.accelerator.device)
         self.optimizer = torch.optim.AdamW(
             [p for p in self.model.parameters() if p.requires_grad],
             lr=config.optim.learning_rate,
@@ -54,15 +61,12 @@ class Run:
     def state_dict(self) -> dict[str, object]:
         return {
             "step": self.step,
-            "seed": self.config.seed,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        if state["seed"] != self.config.seed:
-            raise ValueError(f"the checkpoint was trained with seed {state['seed']}, this run has {self.config.seed}")
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])

@@ -59,18 +59,15 @@ def plan_sample(seed: int, k: int, config: DataConfig, shapes: list[list[tuple[i
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Batches of sample numbers from `first_step` to `steps`, for `DataLoader(batch_sampler=...)`; one rank's share."""
+    """Batches of sample numbers from `first_step` to `steps`, for `DataLoader(batch_sampler=...)`."""
 
     batch: int
     first_step: int
     steps: int
-    rank: int = 0
-    ranks: int = 1
 
     def __len__(self) -> int:
         return self.steps - self.first_step
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in range(self.first_step, self.steps):
-            numbers = range(step * self.batch, (step + 1) * self.batch)
-            yield list(numbers[self.rank :: self.ranks])
+            yield list(range(step * self.batch, (step + 1) * self.batch))

@@ -16,10 +16,12 @@ class Task(Protocol):
     Attributes:
         part: name of the trained part in a checkpoint ("vae", "upsampler" or "dit").
         model: the trained module; it is what the optimiser, the average and the checkpoints see.
+        frozen: modules that only take part; the loop moves them to the device of the model.
     """
 
     part: str
     model: nn.Module
+    frozen: tuple[nn.Module, ...]
 
     def samples(self, clips: ClipDataset) -> Dataset:
         """What `loss` gets its batches from: the clips themselves, or something made of them once."""

@@ -58,6 +58,7 @@ class DiTTask:
         self.objective: DiTObjective = build(DiTObjective, objective, "objective.")
         self.vae = load_part(self.objective.vae, "vae")
         self.upsampler = load_part(self.objective.upsampler, "upsampler")
+        self.frozen = (self.vae, self.upsampler)
         statistics = read_header(self.objective.upsampler).statistics
         config = DiTConfig.from_dict({**model, "residual_std": statistics["residual_std"]})
         self.model = DiT(config)
@@ -69,9 +70,11 @@ class DiTTask:
         return LatentBank(clips, self._pair, key=key, spatial=self.vae.space.spatial)
 
     def _pair(self, video: Tensor) -> tuple[Tensor, Tensor]:
+        video = video.to(self.model.patch_embedding.weight.device)
         clean = self.vae.encode(video)
         low = self.vae.encode(halve(video))
-        return clean, self.upsampler(low, scale=2.0, height=clean.shape[-2], width=clean.shape[-1])
+        upsampled = self.upsampler(low, scale=2.0, height=clean.shape[-2], width=clean.shape[-1])
+        return clean.cpu(), upsampled.cpu()
 
     def start(self, clips: ClipDataset) -> None:
         """Nothing more to initialise."""

@@ -69,6 +69,7 @@ class UpsamplerTask:
         self.objective: UpsamplerObjective = build(UpsamplerObjective, objective, "objective.")
         self.model = LatentUpsampler(build(UpsamplerConfig, model, "model."))
         self.vae = load_part(self.objective.vae, "vae")
+        self.frozen = (self.vae,)
 
     def samples(self, clips: ClipDataset) -> Dataset:
         return clips
@@ -80,10 +81,10 @@ class UpsamplerTask:
 
     @torch.no_grad()
     def _linear_pair(self, sample: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        video = to_signed(sample["video"])[None]
+        video = to_signed(sample["video"])[None].to(self.model.conv_in.weight.device)
         goal = self.vae.encode(sharpen(video, self.objective.sharpen))
         low = self.vae.encode(halve(video))
-        return bilinear(low, scale=2.0, height=goal.shape[-2], width=goal.shape[-1]), goal
+        return bilinear(low, scale=2.0, height=goal.shape[-2], width=goal.shape[-1]).cpu(), goal.cpu()
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         video = to_signed(batch["video"])

@@ -50,6 +50,7 @@ class VAETask:
     def __init__(self, model: dict[str, Any], objective: dict[str, Any]) -> None:
         self.objective: VAEObjective = build(VAEObjective, objective, "objective.")
         self.model = NanoVAE(build(NanoVAEConfig, model, "model."))
+        self.frozen = ()
 
     def samples(self, clips: ClipDataset) -> Dataset:
         return clips
