@@ -41,6 +41,7 @@ class Inference:
         noise_aug: tau, noise augmentation of the low-resolution condition.
         noise_aug_range: lowest and highest tau seen in training.
         scales: spatial factors seen in training.
+        references: whether references were seen in training.
     """
 
     num_steps: int
@@ -50,6 +51,7 @@ class Inference:
     noise_aug: float
     noise_aug_range: tuple[float, float]
     scales: tuple[float, ...]
+    references: bool
 
 
 @dataclass(frozen=True, kw_only=True)

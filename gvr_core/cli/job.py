@@ -160,6 +160,8 @@ class Job:
         if not any(abs(plan.scale - scale) < 0.05 for scale in inference.scales):
             trained = ", ".join(f"{scale:g}" for scale in inference.scales)
             log.warning("scale %.3g is outside what this checkpoint was trained for (%s)", plan.scale, trained)
+        if not inference.references and (self.request.references or self.request.reference_video):
+            log.warning("this checkpoint was not trained with references: they will not have the effect you expect")
         low, high = inference.noise_aug_range
         if not low <= noise_aug <= high:
             log.warning("noise augmentation %g is outside the trained range %g to %g", noise_aug, low, high)

@@ -36,7 +36,14 @@ def tiny_dit_config(**changes):
 
 
 INFERENCE = Inference(
-    num_steps=3, solver="euler", shift=0.5, start=1.0, noise_aug=0.05, noise_aug_range=(0.0, 0.3), scales=(2.0,)
+    num_steps=3,
+    solver="euler",
+    shift=0.5,
+    start=1.0,
+    noise_aug=0.05,
+    noise_aug_range=(0.0, 0.3),
+    scales=(2.0,),
+    references=False,
 )
 
 

@@ -25,6 +25,7 @@ INFERENCE = {
     "noise_aug": 0.05,
     "noise_aug_range": [0.0, 0.3],
     "scales": [2.0],
+    "references": False,
 }
 
 

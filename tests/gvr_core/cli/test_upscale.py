@@ -309,6 +309,8 @@ def test_ctrl_c_leaves_nothing_behind(run, tmp_path, monkeypatch):
 
 def test_scales_and_noise_the_model_has_not_seen_are_said(run, tmp_path, caplog):
     source = write_clip(tmp_path / "in.mp4", frames=1)
-    run(source, tmp_path / "out.mp4", "--scale", 3, "--noise-aug", 0.9)
+    picture = write_clip(tmp_path / "pictures", frames=1) / "frame_00001.png"
+    run(source, tmp_path / "out.mp4", "--scale", 3, "--noise-aug", 0.9, "--reference", picture)
+    assert "not trained with references" in caplog.text
     assert "scale 3 is outside" in caplog.text
     assert "noise augmentation 0.9 is outside the trained range 0 to 0.3" in caplog.text
