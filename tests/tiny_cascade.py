@@ -1,6 +1,5 @@
 """A complete cascade with tiny random weights, for everything that is about plumbing and not about pictures."""
 
-import pytest
 import torch
 
 from gvr_core.attention import AttentionConfig
@@ -64,21 +63,3 @@ def save_tiny(path, *, parts=("dit", "upsampler", "vae"), dit=None):
     header = Header(space="nano", parts=entries, inference=INFERENCE)
     save_checkpoint(path, modules, header, dtype=torch.float32)
     return path
-
-
-@pytest.fixture(scope="session", name="tiny_dit_config")
-def _tiny_dit_config():
-    """Function: the config of the tiny DiT with changes."""
-    return tiny_dit_config
-
-
-@pytest.fixture(scope="session", name="save_tiny")
-def _save_tiny():
-    """Function: a tiny checkpoint at a path, with chosen parts or another DiT config."""
-    return save_tiny
-
-
-@pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory):
-    """Path of a cascade with all parts."""
-    return save_tiny(tmp_path_factory.mktemp("tiny") / "tiny.safetensors")
