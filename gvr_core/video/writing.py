@@ -112,10 +112,10 @@ class VideoWriter:
         try:
             with _readable_errors(self._path):
                 self._target.open()
-        except BaseException:
-            self._target.abort()
-            raise
-        self._is_open = True
+            self._is_open = True
+        finally:
+            if not self._is_open:
+                self._target.abort()
         return self
 
     def __exit__(

@@ -82,8 +82,9 @@ def test_large_pictures_are_shrunk_and_long_labels_fit():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (16, 16), (16, 400)])
-def test_tiny_pictures(size):
-    comparison_sheet([("a", np.zeros((*size, 3), np.uint8))], crops=3)
+def test_tiny_pictures_still_make_a_readable_sheet(size):
+    sheet = comparison_sheet([("a", np.zeros((*size, 3), np.uint8))], crops=3)
+    assert sheet.shape[1] >= 240
 
 
 def test_wrong_input_is_refused(detailed):
