@@ -159,7 +159,8 @@ class Job:
         inference = self.cascade.header.inference
         if not any(abs(plan.scale - scale) < 0.05 for scale in inference.scales):
             trained = ", ".join(f"{scale:g}" for scale in inference.scales)
-            log.warning("scale %.3g is outside what this checkpoint was trained for (%s)", plan.scale, trained)
+            hint = ": --upsampler pixel gives a cleaner picture there" if self.request.upsampler == "latent" else ""
+            log.warning("scale %.3g is outside what this checkpoint was trained for (%s)%s", plan.scale, trained, hint)
         if not inference.references and (self.request.references or self.request.reference_video):
             log.warning("this checkpoint was not trained with references: they will not have the effect you expect")
         low, high = inference.noise_aug_range

@@ -312,5 +312,5 @@ def test_scales_and_noise_the_model_has_not_seen_are_said(run, tmp_path, caplog)
     picture = write_clip(tmp_path / "pictures", frames=1) / "frame_00001.png"
     run(source, tmp_path / "out.mp4", "--scale", 3, "--noise-aug", 0.9, "--reference", picture)
     assert "not trained with references" in caplog.text
-    assert "scale 3 is outside" in caplog.text
+    assert "scale 3 is outside what this checkpoint was trained for (2): --upsampler pixel" in caplog.text
     assert "noise augmentation 0.9 is outside the trained range 0 to 0.3" in caplog.text
