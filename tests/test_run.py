@@ -303,13 +303,15 @@ def test_call_returns_128_plus_the_signal(run):
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_lets_the_command_put_its_things_away(tmp_path):
     saved, waiting = tmp_path / "saved", tmp_path / "waiting"
+    # Where the tests themselves run in the background, SIGINT is ignored, and programs inherit that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     child = (
-        "import pathlib, time\n"
+        f"{heed}import pathlib, time\n"
         f"try:\n    pathlib.Path({str(waiting)!r}).touch(); time.sleep(60)\n"
         f"except KeyboardInterrupt:\n    time.sleep(0.5); pathlib.Path({str(saved)!r}).touch()\n"
     )
     parent = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import run\n"
+        f"{heed}import sys; sys.path.insert(0, {str(ROOT)!r}); import run\n"
         f"run.is_fresh = lambda *_: True\n"
         f"run.start = lambda *_: run.call([sys.executable, '-c', {child!r}])\n"
         "sys.exit(run.main(['demo']))\n"

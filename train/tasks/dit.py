@@ -96,7 +96,7 @@ class DiTTask:
         # The squared error of the clean estimate, divided by its expectation at this sigma and tau: every noise
         # level counts the same, and the channels count by the pixels they move.
         terms = precondition(x, condition, sigma=sigma, noise_level=tau, residual_std=self.model.config.residual_std)
-        expected = terms.std.square() / terms.variance
+        expected = 1 / terms.loss_weight
         loss = error.mean(dim=(1, 2, 3, 4)) / expected.mean(dim=(1, 2, 3, 4))
         return loss.mean(), {"sigma": float(sigma.mean()), "tau": float(tau.mean())}
 
