@@ -14,10 +14,8 @@ from torch import Tensor
 from ..coding import VideoVAE, chunk_frames, decode_frames, encode_frames
 from ..geometry import LatentSpace, round_up
 from ..latent_files import LATENT_SUFFIXES, read_latent
-from ..video import VideoReader, probe
+from ..video import DEFAULT_FPS, VideoReader, probe
 from .progress import Progress
-
-DEFAULT_FPS = Fraction(24)
 
 
 class Source(Protocol):
