@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from . import flow
 from .checkpoints import Header, load_part, read_header
 from .coding import VideoVAE, reencode_enlarged
-from .geometry import UpscalePlan, latent_space
+from .geometry import LatentSpace, UpscalePlan, latent_space
 from .guidance import MultiGuidance, guided
 from .models.dit import TIMESTEPS, DiT
 from .models.upsampler import LatentUpsampler, bilinear
@@ -209,13 +209,22 @@ class Cascade:
         """The embedded default (`weights/nano`, with its model card)."""
         return cls.load(nano_path(), device=device)
 
+    @property
+    def space(self) -> LatentSpace:
+        """The latent space it works in."""
+        return latent_space(self.header.space)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.dit.patch_embedding.weight.device
+
     def check_latent(self, latent: Tensor) -> None:
         """Raises ValueError for a latent of another space than the cascade's."""
-        space = latent_space(self.header.space)
-        if latent.shape[1] != space.channels:
+        if latent.shape[1] != self.space.channels:
             raise ValueError(
-                f"latent has {latent.shape[1]} channels, this cascade works in latent space {space.name} with "
-                f"{space.channels}: use a cascade made for the model the latent comes from"
+                f"latent has {latent.shape[1]} channels, this cascade works in latent space {self.space.name} with "
+                f"{self.space.channels}: use a cascade made for the model the latent comes from"
             )
 
     def settings(self, *, seed: int = 0, **overrides: float | str | None) -> Settings:

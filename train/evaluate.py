@@ -11,16 +11,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from gvr_core.cascade import Cascade, denoise, upsample
-from gvr_core.cli.targets import write_picture
 from gvr_core.coding import decode_frames, encode_frames
 from gvr_core.comparison import comparison_sheet
-from gvr_core.geometry import latent_space, plan_upscale
+from gvr_core.geometry import plan_upscale
 from gvr_core.metrics import laplacian_energy, psnr, ssim, temporal_flicker
 from gvr_core.models.upsampler import bilinear
+from gvr_core.picture_files import write_picture
 from gvr_core.video import VideoReader
 
 from .data import resize_short_side
@@ -55,8 +54,7 @@ def resize(clip: np.ndarray, side: int, interpolation: int) -> np.ndarray:
 
 def candidates(cascade: Cascade, original: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
     """Every row of the table: name -> uint8 `17 256 256 3`."""
-    space = latent_space(cascade.header.space)
-    vae, device = cascade.vae, torch.device("cpu")
+    space, vae, device = cascade.space, cascade.vae, cascade.device
     low = resize(original, CROP // 2, cv2.INTER_AREA)
     low_latent, _ = encode_frames(vae, [low], space, device)
     plan = plan_upscale(space, CROP // 2, CROP // 2, scale=2.0)

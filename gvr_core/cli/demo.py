@@ -16,16 +16,14 @@ import cv2
 import numpy as np
 
 from ..cascade import Cascade
-from ..coding import decode_frames
+from ..coding import decode_frames, encode_frames
 from ..comparison import comparison_sheet
-from ..geometry import latent_space
 from ..metrics import laplacian_energy, psnr, ssim, temporal_flicker
+from ..picture_files import write_picture
 from ..sample_clip import render_sample_clip
 from ..video import VideoReader, VideoWriter, probe
 from .job import Job, UpscaleRequest
 from .progress import Progress
-from .source import open_source
-from .targets import write_picture
 from .upscale import choose_device
 
 FRAMES, HEIGHT, WIDTH, FPS = 25, 768, 1280, 24
@@ -57,9 +55,8 @@ def run_demo(arguments: argparse.Namespace) -> None:
     request = UpscaleRequest(source=clip, target=result, scale=2.0, seed=arguments.seed)
     with Progress() as progress:
         report = Job(cascade, request, progress).run()
-        seen = decode_latent(cascade, clip, progress)
     print(format_report(report), file=sys.stderr)
-    print(write_comparison(seen, result, original, sheet))
+    print(write_comparison(decode_latent(cascade, clip), result, original, sheet))
     print(f"\nvideo       {result}\ncomparison  {sheet}\nseconds     {time.perf_counter() - started:.0f}")
 
 
@@ -85,15 +82,14 @@ def format_report(report: dict) -> str:
     return f"{size}, {after['frames']} frames: {phases}"
 
 
-def decode_latent(cascade: Cascade, clip: Path, progress: Progress) -> np.ndarray:
+def decode_latent(cascade: Cascade, clip: Path) -> np.ndarray:
     """What the low-resolution latent of a clip shows: its first frames, encoded and decoded, uint8 `t h w 3`."""
-    space = latent_space(cascade.header.space)
-    device = cascade.dit.patch_embedding.weight.device
-    source = open_source(clip, space, vae=cascade.vae, device=device, fps=None)
-    latent = source.encode(progress)[:, :, : space.latent_frames(MEASURED)]
-    frames = min(source.frames, MEASURED)
-    size = {"height": source.height, "width": source.width}
-    return np.concatenate(list(decode_frames(cascade.vae, latent, frames=frames, **size)))
+    with VideoReader(clip) as reader:
+        height, width = reader.info.height, reader.info.width
+        pieces = (frame[None] for frame in islice(reader, MEASURED))
+        # Causal: the beginning has the same latent as in the whole clip.
+        latent, frames = encode_frames(cascade.vae, pieces, cascade.space, cascade.device)
+    return np.concatenate(list(decode_frames(cascade.vae, latent, frames=frames, height=height, width=width)))
 
 
 def write_comparison(low: np.ndarray, result: Path, original: Path | None, sheet: Path) -> str:

@@ -20,13 +20,14 @@ from torch import Tensor
 from ..cascade import Cascade, Conditions, denoise, upsample
 from ..coding import decode_frames
 from ..comparison import comparison_sheet
-from ..geometry import UpscalePlan, latent_space, plan_upscale
+from ..geometry import UpscalePlan, plan_upscale
 from ..latent_files import LatentFile, write_latent
+from ..picture_files import write_picture
 from ..video import VideoWriter, check_writable
 from .progress import Progress
 from .references import encode_references
 from .source import Source, is_latent, open_source
-from .targets import check_file, keep_inputs, write_picture
+from .targets import check_file, keep_inputs
 
 log = logging.getLogger("gvr")
 
@@ -56,8 +57,6 @@ class Job:
 
     def __init__(self, cascade: Cascade, request: UpscaleRequest, progress: Progress) -> None:
         self.cascade, self.request, self.progress = cascade, request, progress
-        self.space = latent_space(cascade.header.space)
-        self.device = cascade.dit.patch_embedding.weight.device
         self.seconds: dict[str, float] = {}
 
     def run(self) -> dict[str, Any]:
@@ -65,9 +64,9 @@ class Job:
         request, cascade = self.request, self.cascade
         settings = cascade.settings(seed=request.seed, **request.overrides)
         to_latent = self._check_target()
-        source = open_source(request.source, self.space, vae=cascade.vae, device=self.device, fps=request.fps)
+        source = open_source(request.source, cascade.space, vae=cascade.vae, device=cascade.device, fps=request.fps)
         plan = plan_upscale(
-            self.space,
+            cascade.space,
             source.height,
             source.width,
             scale=request.scale,
@@ -101,17 +100,18 @@ class Job:
         if writer is None:
             file = LatentFile(
                 latent=result.cpu(),
-                space=self.space.name,
+                space=cascade.space.name,
                 frames=frames,
                 fps=source.fps,
                 height=plan.height,
                 width=plan.width,
             )
             write_latent(request.target, file)
+            shown = self._decode_middle(result, source, plan) if request.compare else None
         else:
-            self._timed("decode", lambda: self._write(writer, result, source, plan))
+            shown = self._timed("decode", lambda: self._write(writer, result, source, plan))
         if request.compare:
-            self._write_comparison(result, source, plan)
+            self._write_comparison(source.frame(frames // 2), shown)
         self.progress.close()
         return {
             "input": {"path": str(request.source), "frames": frames, "width": source.width, "height": source.height},
@@ -195,23 +195,30 @@ class Job:
             self.request.target, width=plan.width, height=plan.height, fps=source.fps, audio_from=source.audio
         )
 
-    def _write(self, writer: VideoWriter, latent: Tensor, source: Source, plan: UpscalePlan) -> None:
+    def _write(self, writer: VideoWriter, latent: Tensor, source: Source, plan: UpscalePlan) -> np.ndarray:
+        """Decode and write everything; returns the middle frame."""
         self.progress.phase("decode", source.frames, "frame")
+        left = source.frames // 2
         with writer:
             for frames in self._frames(latent, source, plan):
                 writer.write(frames)
                 self.progress.advance(len(frames))
+                if 0 <= left < len(frames):
+                    shown = frames[left].copy()
+                left -= len(frames)
+        return shown
 
-    def _write_comparison(self, latent: Tensor, source: Source, plan: UpscalePlan) -> None:
-        middle = source.frames // 2
-        before = source.frame(middle)
-        seen = 0
+    def _decode_middle(self, latent: Tensor, source: Source, plan: UpscalePlan) -> np.ndarray:
+        """The middle frame; nothing after it is decoded."""
+        left = source.frames // 2
         for frames in self._frames(latent, source, plan):
-            if seen + len(frames) > middle:
-                after = frames[middle - seen]
-                break
-            seen += len(frames)
-        size = (plan.width, plan.height)
+            if left < len(frames):
+                return frames[left]
+            left -= len(frames)
+        raise ValueError("the latent has fewer frames than its source")
+
+    def _write_comparison(self, before: np.ndarray, after: np.ndarray) -> None:
+        size = (after.shape[1], after.shape[0])
         sheet = comparison_sheet(
             [
                 ("input", cv2.resize(before, size, interpolation=cv2.INTER_NEAREST)),

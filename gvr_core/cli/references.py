@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..cascade import Cascade
 from ..coding import encode_frames
-from ..geometry import UpscalePlan, latent_space
+from ..geometry import UpscalePlan
 from ..references import ReferenceRanges, fit_reference, time_indices
 from ..video import VideoReader, probe
 
@@ -47,7 +47,7 @@ def encode_references(cascade: Cascade, pictures: Sequence[Path], video: Path | 
         ValueError: a file that cannot be read, a video in the place of a picture, too many or too long ones.
     """
     ranges = cascade.dit.config.reference_ranges
-    space = latent_space(cascade.header.space)
+    space = cascade.space
     for path in pictures:
         if probe(path).frames != 1 or path.is_dir():
             raise ValueError(f"reference {path} is not a picture: give videos with --reference-video")
@@ -58,9 +58,8 @@ def encode_references(cascade: Cascade, pictures: Sequence[Path], video: Path | 
     frames = 0 if video is None else _count_frames(video, most=space.temporal * ranges.max_video + 1)
     # Its errors, before any work.
     time_indices(1, len(pictures), space.latent_frames(frames) if frames else 0, ranges)
-    device = cascade.dit.patch_embedding.weight.device
     files = [*pictures, video] if frames else pictures
-    latents = [encode_frames(cascade.vae, _fitted(path, plan), space, device)[0] for path in files]
+    latents = [encode_frames(cascade.vae, _fitted(path, plan), space, cascade.device)[0] for path in files]
     return References(torch.cat(latents, dim=2), len(pictures), ranges)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from gvr_core import coding
 from gvr_core.cli import job, references
 from gvr_core.cli.main import main
 from gvr_core.latent_files import LatentFile, read_latent, write_latent
@@ -148,6 +149,17 @@ def test_the_comparison_is_a_picture_of_three_columns(run, tmp_path):
     assert run(source, tmp_path / "out.mp4", "--compare", tmp_path / "sheet.png")[0] == 0
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[1] > 3 * 128
+
+
+def test_the_comparison_is_the_same_whatever_is_written_and_however_it_is_cut(run, tmp_path, monkeypatch):
+    source = write_clip(tmp_path / "in.mp4", frames=23, height=32, width=32)
+    sheets = []
+    for cells, target in ((10**6, "a.mp4"), (64, "b.mp4"), (64, "c.safetensors"), (10**6, "d.safetensors")):
+        monkeypatch.setattr(coding, "CELLS_AT_ONCE", cells)
+        sheet = tmp_path / f"{target}.png"
+        assert run(source, tmp_path / target, "--compare", sheet)[0] == 0
+        sheets.append(cv2.imread(str(sheet)).astype(int))
+    assert all(np.abs(sheet - sheets[0]).max() <= 1 for sheet in sheets[1:])
 
 
 def _half(path):
