@@ -53,6 +53,20 @@ class Inference:
     scales: tuple[float, ...]
     references: bool
 
+    def outside_training(self, *, scale: float, noise_aug: float, upsampler: str, has_references: bool) -> list[str]:
+        """What of a run the weights have not seen in training, a sentence each, for the user."""
+        notes = []
+        if not any(abs(scale - trained) < 0.05 for trained in self.scales):
+            trained = ", ".join(f"{scale:g}" for scale in self.scales)
+            hint = ": upsampler pixel gives a cleaner picture there" if upsampler == "latent" else ""
+            notes.append(f"scale {scale:.3g} is outside what this checkpoint was trained for ({trained}){hint}")
+        if has_references and not self.references:
+            notes.append("this checkpoint was not trained with references: they will not have the effect you expect")
+        low, high = self.noise_aug_range
+        if not low <= noise_aug <= high:
+            notes.append(f"noise augmentation {noise_aug:g} is outside the trained range {low:g} to {high:g}")
+        return notes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Header:

@@ -209,3 +209,31 @@ def _too_large(height: float, width: float) -> ValueError:
         f"output would be {height:.0f} x {width:.0f} pixels (height x width), expected sides of at most {MAX_SIDE}: "
         "use a smaller scale or target_height"
     )
+
+
+def plan_short_side(space: LatentSpace, height: int, width: int, short_side: int, *, patch: int = 2) -> UpscalePlan:
+    """The sizes for enlarging a `height` x `width` video until its shorter side is `short_side` pixels ("1080p").
+
+    Portrait or landscape, the shorter side is exact and the other one keeps the aspect ratio, rounded to an even
+    number.
+
+    Raises:
+        ValueError: a size below 1; `short_side` smaller than the input's shorter side; a side above `MAX_SIDE`.
+    """
+    if short_side < min(height, width):
+        raise ValueError(
+            f"target {short_side} is smaller than the input's shorter side ({width} x {height} pixels): "
+            f"use at least {min(height, width)}, or shrink with a resize instead"
+        )
+    if height <= width:
+        return plan_upscale(space, height, width, target_height=short_side, patch=patch)
+    turned = plan_upscale(space, width, height, target_height=short_side, patch=patch)
+    return UpscalePlan(
+        scale=turned.scale,
+        height=turned.width,
+        width=turned.height,
+        latent_height=turned.latent_width,
+        latent_width=turned.latent_height,
+        padded_height=turned.padded_width,
+        padded_width=turned.padded_height,
+    )

@@ -1,8 +1,8 @@
 """Read and write latents as files: ComfyUI's .latent, .safetensors of this project, and .pth/.pt tensors.
 
-A file does not say how its values are scaled, and they are returned as they are stored. A .latent holds what runs on
-ComfyUI's LATENT wire: raw autoencoder values, before the model's per-channel mean and deviation. Latents saved by
-research code (.pth) are often already normalised.
+Files hold what runs on ComfyUI's LATENT wire: raw autoencoder values, before the model's channel means and deviations.
+That is a rule of ours, which no file states: values are returned as they are stored. Latents saved by research code
+(.pth) are often already normalised; `latent_values.scale_warning` tells, `latent_values.denormalize` makes them raw.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sigma schedules: uniform, shifted, and detail-aware.
+"""Sigma schedules: uniform, shifted, detail-aware, and the lower part of any other.
 
 A schedule is a float32 tensor `(num_steps + 1,)`, strictly descending, whose last entry is 0.
 
@@ -126,6 +126,46 @@ def make_sigmas(num_steps: int, *, shift: float = 1.0, start: float = 1.0, table
     return _finish(shift_sigmas(sigmas, shift), start)
 
 
+def resample_below(sigmas: Tensor, start: float, num_steps: int) -> Tensor:
+    """The part of a host's schedule below `start`, walked in `num_steps` steps; any schedule, exactly from `start`.
+
+    The steps are equal in the schedule's index, from the place of `start` between two entries to the last one. So its
+    shape is kept: of `make_sigmas(1000, shift=s)` this is `make_sigmas(num_steps, shift=s, start=start)`.
+
+    Args:
+        sigmas: `(n + 1,)`, descending to 0, dense (1000 steps, say); an entry that is repeated counts once.
+        start: first sigma of the result, above 0 and at most `sigmas[0]`.
+        num_steps: steps, at least 1.
+
+    Returns:
+        float32 `(num_steps + 1,)` on the device of `sigmas`, strictly descending from `start` to 0.
+
+    Raises:
+        ValueError: an argument out of its range, a schedule that does not descend to 0, or steps too short for float32
+            to tell apart.
+    """
+    _require_steps(num_steps)
+    dense = sigmas.detach().to("cpu", torch.float32).unique_consecutive()
+    if sigmas.ndim != 1 or len(dense) < 2 or dense[-1] != 0 or not bool((dense[1:] < dense[:-1]).all()):
+        ends = f"{dense[0]:g} to {dense[-1]:g}" if sigmas.numel() else "nothing to nothing"
+        raise ValueError(
+            f"sigmas of shape {tuple(sigmas.shape)} run from {ends}, expected one row that descends to 0 all the way: "
+            "give the sigmas of a whole sampling run"
+        )
+    first = torch.tensor(start, dtype=torch.float32)  # or 0.7 would be above a first entry of 0.7
+    if not 0 < first <= dense[0]:
+        raise ValueError(
+            f"start is {start}, expected a sigma above 0 and at most {dense[0]:g}, where this schedule begins: use a "
+            "start within it"
+        )
+    dense, last = dense.double(), len(dense) - 1
+    above = int((dense >= first).sum()) - 1
+    part = float((dense[above] - first) / (dense[above] - dense[above + 1]))
+    places = torch.linspace(above + part, last, num_steps + 1, dtype=torch.float64)
+    index = places.long().clamp(max=last - 1)
+    return _finish(torch.lerp(dense[index], dense[index + 1], places - index), start).to(sigmas.device)
+
+
 def shift_sigmas(sigmas: Tensor, shift: float) -> Tensor:
     """`shift * sigma / (1 + (shift - 1) * sigma)` of each entry; 0 and 1 stay, `1 / shift` undoes it.
 
@@ -178,9 +218,13 @@ def _finish(sigmas: Tensor, start: float) -> Tensor:
     return sigmas
 
 
-def _require_steps_and_start(num_steps: int, start: float) -> None:
+def _require_steps(num_steps: int) -> None:
     if num_steps < 1:
         raise ValueError(f"num_steps is {num_steps}, expected at least 1: choose how many steps to sample")
+
+
+def _require_steps_and_start(num_steps: int, start: float) -> None:
+    _require_steps(num_steps)
     if not 0 < start <= 1:
         raise ValueError(f"start is {start}, expected a sigma above 0 and at most 1: use 1 to start from pure noise")
 

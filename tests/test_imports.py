@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gvr_core", "train", "nodes")
-HOST = {"comfy", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server", "execution"}
+HOST = {"comfy", "comfy_extras", "comfy_execution", "folder_paths", "latent_preview", "nodes", "server", "execution"}
 MODULE_OF = {"opencv-python": "cv2", "pyyaml": "yaml"}  # where a package's module has another name
 
 
@@ -117,7 +117,9 @@ def test_run_py_needs_the_standard_library_only():
 
 
 def test_pytest_imports_no_root_package_for_a_test():
-    assert list((ROOT / "tests").rglob("__init__.py")) == []
+    # ComfyUI loads the stub pack as a package; pytest has nothing to do with it.
+    packages = [path for path in (ROOT / "tests").rglob("__init__.py") if path.parent.name != "stub_pack"]
+    assert packages == []
     assert not (ROOT / "conftest.py").exists()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ..coding import decode_frames
 from ..comparison import comparison_sheet
 from ..geometry import UpscalePlan, plan_upscale
 from ..latent_files import LatentFile, write_latent
+from ..latent_values import NormalizedVAE, denormalize
 from ..picture_files import write_picture
 from ..video import VideoWriter, check_writable
 from .progress import Progress
@@ -56,7 +57,9 @@ class Job:
     """Runs a request on a cascade. Everything the user can mend is a `ValueError` before the long work starts."""
 
     def __init__(self, cascade: Cascade, request: UpscaleRequest, progress: Progress) -> None:
-        self.cascade, self.request, self.progress = cascade, request, progress
+        # A cascade works on normalised latents, autoencoders and files hold raw values.
+        vae = None if cascade.vae is None else NormalizedVAE(cascade.vae, cascade.space.name)
+        self.cascade, self.request, self.progress = replace(cascade, vae=vae), request, progress
         self.seconds: dict[str, float] = {}
 
     def run(self) -> dict[str, Any]:
@@ -99,7 +102,7 @@ class Job:
         frames = source.frames
         if writer is None:
             file = LatentFile(
-                latent=result.cpu(),
+                latent=denormalize(result, cascade.space.name).cpu(),
                 space=cascade.space.name,
                 frames=frames,
                 fps=source.fps,
@@ -157,15 +160,10 @@ class Job:
 
     def _warn_outside_training(self, plan: UpscalePlan, noise_aug: float) -> None:
         inference = self.cascade.header.inference
-        if not any(abs(plan.scale - scale) < 0.05 for scale in inference.scales):
-            trained = ", ".join(f"{scale:g}" for scale in inference.scales)
-            hint = ": --upsampler pixel gives a cleaner picture there" if self.request.upsampler == "latent" else ""
-            log.warning("scale %.3g is outside what this checkpoint was trained for (%s)%s", plan.scale, trained, hint)
-        if not inference.references and (self.request.references or self.request.reference_video):
-            log.warning("this checkpoint was not trained with references: they will not have the effect you expect")
-        low, high = inference.noise_aug_range
-        if not low <= noise_aug <= high:
-            log.warning("noise augmentation %g is outside the trained range %g to %g", noise_aug, low, high)
+        has_references = bool(self.request.references or self.request.reference_video)
+        run = {"scale": plan.scale, "noise_aug": noise_aug, "upsampler": self.request.upsampler}
+        for note in inference.outside_training(**run, has_references=has_references):
+            log.warning("%s", note)
 
     def _context(self) -> dict[str, Tensor]:
         text_dim = self.cascade.dit.config.text_dim

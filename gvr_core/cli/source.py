@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +15,11 @@ from torch import Tensor
 from ..coding import VideoVAE, chunk_frames, decode_frames, encode_frames
 from ..geometry import LatentSpace, round_up
 from ..latent_files import LATENT_SUFFIXES, read_latent
+from ..latent_values import normalize, scale_warning
 from ..video import DEFAULT_FPS, VideoReader, probe
 from .progress import Progress
+
+log = logging.getLogger("gvr")
 
 
 class Source(Protocol):
@@ -36,7 +40,7 @@ class Source(Protocol):
     audio: Path | None
 
     def encode(self, progress: Progress) -> Tensor:
-        """The latent `1 c t h w`."""
+        """The latent `1 c t h w`, normalised."""
 
     def frame(self, index: int) -> np.ndarray:
         """Frame `index` as pixels, uint8 `h w 3`."""
@@ -55,7 +59,7 @@ def open_source(
     Args:
         path: video, folder of pictures or latent file.
         space: the cascade's latent space.
-        vae: to encode and decode; None only for latent files.
+        vae: to encode and decode, on normalised latents; None only for latent files.
         device: where to encode.
         fps: frames per second where the file does not say.
 
@@ -120,8 +124,11 @@ class LatentSource:
                 f"{path} has {file.latent.shape[1]} latent channels, this cascade works in {space.name} with "
                 f"{space.channels}: use a cascade made for the model the latent comes from"
             )
+        warning = None if file.space else scale_warning(file.latent, space.name)
+        if warning:
+            log.warning("%s: %s", path, warning)
         rows, columns = file.latent.shape[-2:]
-        self.latent, self.vae, self.device = file.latent, vae, device
+        self.latent, self.vae, self.device = normalize(file.latent, space.name), vae, device
         self.height = file.height or rows * space.spatial
         self.width = file.width or columns * space.spatial
         self.fps = file.fps or fps or DEFAULT_FPS

@@ -19,7 +19,7 @@ from .targets import keep_inputs
 
 def add_upscale_arguments(command: argparse.ArgumentParser) -> None:
     """The arguments of `upscale`; what is left out comes from the checkpoint."""
-    command.add_argument("input", type=Path, metavar="IN", help="video, folder of pictures or latent")
+    command.add_argument("input", type=Path, metavar="IN", help="video, folder of pictures or latent (raw values)")
     command.add_argument(
         "output", type=Path, metavar="OUT", help="video, latent (.latent, .safetensors), or a folder for PNG frames"
     )

@@ -14,6 +14,7 @@ from gvr_core.geometry import (
     LatentSpace,
     latent_space,
     pad_frames,
+    plan_short_side,
     plan_upscale,
     round_up,
 )
@@ -191,3 +192,19 @@ def test_side_limit() -> None:
     for wrong in ({"scale": 2.001}, {"scale": 1e300}, {"target_height": 33}):
         with pytest.raises(ValueError, match="at most 16384"):
             plan_upscale(WAN, 16, MAX_SIDE // 2, **wrong)
+
+
+@given(spaces, st.integers(16, 1080), st.integers(16, 1080), st.sampled_from([1080, 1440, 2160]))
+def test_short_side_is_exact_and_portrait_is_landscape_turned(space, height, width, short_side) -> None:
+    if max(height, width) * short_side > MAX_SIDE * min(height, width):
+        return
+    plan, turned = (plan_short_side(space, *size, short_side) for size in ((height, width), (width, height)))
+    assert min(plan.height, plan.width) == short_side
+    assert abs(plan.width * height - plan.height * width) <= 2 * max(height, width)
+    assert (plan.height, plan.width, plan.scale) == (turned.width, turned.height, turned.scale)
+    assert (plan.padded_height, plan.latent_width) == (turned.padded_width, turned.latent_height)
+
+
+def test_short_side_below_the_inputs_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"target 720 is smaller than the input's shorter side \(1280 x 832 pixels\)"):
+        plan_short_side(WAN, 832, 1280, 720)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gvr_core.schedules import DetailTable, detail_aware_sigmas, make_sigmas, shift_sigmas
+from gvr_core.schedules import DetailTable, detail_aware_sigmas, make_sigmas, resample_below, shift_sigmas
 
 # A plateau at both ends and one inside.
 FLAT = DetailTable(sigmas=(1.0, 0.9, 0.7, 0.5, 0.3, 0.1, 0.0), gains=(0.0, 0.5, 0.0, 0.25, 0.25, 0.0))
@@ -179,3 +179,63 @@ def test_shift_out_of_range_is_an_error(shift: float) -> None:
 def test_steps_too_short_for_float32_are_an_error() -> None:
     with pytest.raises(ValueError, match="steps of length 0"):
         make_sigmas(50, shift=1e9)
+
+
+@given(num_steps=st.integers(1, 100), shift=st.floats(0.1, 20), start=st.floats(0.02, 1))
+def test_resampling_a_dense_schedule_is_making_it_with_that_start(num_steps: int, shift: float, start: float) -> None:
+    sigmas = resample_below(make_sigmas(1000, shift=shift), start, num_steps)
+    torch.testing.assert_close(sigmas, make_sigmas(num_steps, shift=shift, start=start), atol=1e-3, rtol=0)
+
+
+@st.composite
+def dense_schedules(draw: st.DrawFn) -> torch.Tensor:
+    """Descending to 0 in uneven steps, from whatever a host's model begins with, some entries repeated."""
+    steps = draw(st.lists(st.integers(0, 100), min_size=1, max_size=60).filter(any))
+    sigmas = torch.tensor([*steps, 0], dtype=torch.float64).flip(0).cumsum(0).flip(0)
+    return (sigmas / sigmas[0] * draw(st.floats(0.1, 20))).float()
+
+
+@given(dense=dense_schedules(), part=st.floats(0.01, 1), num_steps=st.integers(1, 50))
+def test_a_resampled_schedule_descends_strictly_from_its_exact_start(
+    dense: torch.Tensor, part: float, num_steps: int
+) -> None:
+    start = part * dense[0].item()
+    sigmas = resample_below(dense, start, num_steps)
+    assert sigmas.dtype == torch.float32
+    assert sigmas.shape == (num_steps + 1,)
+    assert (sigmas[0].item(), sigmas[-1].item()) == (torch.tensor(start).item(), 0)
+    assert bool((sigmas[1:] < sigmas[:-1]).all())
+
+
+@given(dense=dense_schedules(), data=st.data())
+def test_a_start_that_is_an_entry_gives_the_entries_below_it(dense: torch.Tensor, data: st.DataObject) -> None:
+    entries = dense.unique_consecutive()
+    first = data.draw(st.integers(0, len(entries) - 2))
+    sigmas = resample_below(dense, entries[first].item(), len(entries) - 1 - first)
+    torch.testing.assert_close(sigmas, entries[first:], atol=0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_first_entry_may_be_the_start_in_any_precision(dtype: torch.dtype) -> None:
+    for first in (0.1, 0.7):  # above and below its float32
+        dense = first * torch.linspace(1, 0, 11, dtype=dtype)
+        torch.testing.assert_close(resample_below(dense, first, 10), dense.float())
+
+
+@pytest.mark.parametrize("start", [0.0, -0.1, 0.91, math.nan, math.inf])
+def test_a_start_outside_the_schedule_is_an_error(start: float) -> None:
+    with pytest.raises(ValueError, match=r"start is .*, expected a sigma above 0 and at most 0\.9"):
+        resample_below(torch.linspace(0.9, 0, 10), start, 5)
+
+
+@pytest.mark.parametrize(
+    "sigmas", [[], [0.0], [0.0, 0.0], [1.0], [1.0, 0.5], [1.0, 0.5, 0.6, 0.0], [0.5, math.nan, 0.0], [[1.0, 0.5, 0.0]]]
+)
+def test_a_schedule_that_does_not_descend_to_zero_is_an_error(sigmas: list) -> None:
+    with pytest.raises(ValueError, match="expected one row that descends to 0 all the way"):
+        resample_below(torch.tensor(sigmas), 0.4, 5)
+
+
+def test_resampling_to_no_steps_is_an_error() -> None:
+    with pytest.raises(ValueError, match="num_steps is 0"):
+        resample_below(torch.linspace(1, 0, 10), 0.5, 0)

@@ -5,12 +5,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from gvr_core.checkpoints import load_part
 from gvr_core.cli.progress import Progress
 from gvr_core.cli.source import open_source
 from gvr_core.geometry import latent_space
 from gvr_core.latent_files import LatentFile, write_latent
+from gvr_core.latent_values import denormalize
 from gvr_core.video import VideoWriter
 
 NANO, CPU = latent_space("nano"), torch.device("cpu")
@@ -67,3 +69,28 @@ def test_latents_that_contradict_their_file_are_damaged(vae, tmp_path, wrong):
     write_latent(tmp_path / "x.latent", LatentFile(latent=torch.zeros(1, 48, 3, 2, 3), **values))
     with pytest.raises(ValueError, match="it is damaged"):
         open_source(tmp_path / "x.latent", NANO, vae=vae, device=CPU, fps=None)
+
+
+@pytest.mark.parametrize("name", ["x.latent", "x.safetensors", "x.pth"])
+def test_files_hold_raw_values_and_the_cascade_gets_normalised_ones(tmp_path, caplog, name):
+    normalised = torch.randn(1, 16, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    for latent, warned in ((denormalize(normalised, "wan21"), False), (normalised, True)):
+        caplog.clear()
+        if name == "x.latent":
+            write_latent(tmp_path / name, LatentFile(latent=latent))
+        elif name == "x.pth":
+            torch.save(latent, tmp_path / name)
+        else:
+            save_file({"latent": latent}, tmp_path / name)
+        source = open_source(tmp_path / name, latent_space("wan21"), vae=None, device=CPU, fps=None)
+        with Progress() as progress:
+            torch.testing.assert_close(denormalize(source.encode(progress), "wan21"), latent, atol=1e-5, rtol=1e-5)
+        assert ("looks already normalised" in caplog.text) == warned
+        assert (name in caplog.text) == warned
+
+
+def test_a_file_that_names_its_space_is_believed(tmp_path, caplog):
+    latent = torch.randn(1, 16, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    write_latent(tmp_path / "x.latent", LatentFile(latent=latent, space="wan21"))
+    open_source(tmp_path / "x.latent", latent_space("wan21"), vae=None, device=CPU, fps=None)
+    assert caplog.text == ""

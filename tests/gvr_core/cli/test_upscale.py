@@ -11,9 +11,16 @@ import torch
 from safetensors.torch import save_file
 
 from gvr_core import coding
+from gvr_core.cascade import Cascade, denoise, upsample
+from gvr_core.checkpoints import Header, load_part, read_header, save_checkpoint
 from gvr_core.cli import job, references
 from gvr_core.cli.main import main
+from gvr_core.coding import decode_frames, encode_frames
+from gvr_core.geometry import latent_space, plan_upscale
 from gvr_core.latent_files import LatentFile, read_latent, write_latent
+from gvr_core.latent_values import denormalize, normalize
+from gvr_core.models.dit import DiT
+from gvr_core.models.vae import NanoVAE, NanoVAEConfig
 from gvr_core.video import VideoReader, VideoWriter, probe
 
 
@@ -89,6 +96,79 @@ def test_a_latent_goes_in_and_out_like_the_video_it_stands_for(run, tmp_path):
     assert high.latent.shape == (1, 48, 3, 6, 6)
     assert run(tmp_path / "high.latent", tmp_path / "out", "--scale", 1)[0] == 0
     assert frames_of(tmp_path / "out").shape == (6, 36, 48, 3)
+
+
+@pytest.fixture(scope="module")
+def wan21_checkpoint(tmp_path_factory, tiny_checkpoint, tiny_dit_config):
+    """Path of a tiny cascade in latent space wan21, where raw and normalised values differ; no upsampler inside."""
+    torch.manual_seed(0)
+    dit_config = tiny_dit_config(space="wan21", latent_channels=16, condition_channels=16, residual_std=(0.2,) * 16)
+    vae_config = NanoVAEConfig(space="wan21", width=8, encoder_blocks=1, decoder_blocks=1)
+    modules = {"dit": DiT(dit_config), "vae": NanoVAE(vae_config)}
+    modules["dit"].initialize()
+    torch.nn.init.normal_(modules["dit"].head.head.weight, std=0.02)
+    parts = {"dit": dit_config.to_dict(), "vae": vars(vae_config)}
+    header = Header(space="wan21", parts=parts, inference=read_header(tiny_checkpoint).inference)
+    path = tmp_path_factory.mktemp("wan21") / "wan21.safetensors"
+    save_checkpoint(path, modules, header, dtype=torch.float32)
+    return path
+
+
+def raw_latent(checkpoint, frames, space="wan21"):
+    """What the checkpoint's VAE makes of frames."""
+    return encode_frames(load_part(checkpoint, "vae"), [frames], latent_space(space), torch.device("cpu"))[0]
+
+
+def test_latents_are_raw_in_files_and_normalised_in_the_cascade(run, tmp_path, wan21_checkpoint):
+    raw = denormalize(torch.randn(1, 16, 2, 4, 6, generator=torch.Generator().manual_seed(0)), "wan21")
+    write_latent(tmp_path / "low.latent", LatentFile(latent=raw))
+    for name in ("high.latent", "high.safetensors"):
+        assert run(tmp_path / "low.latent", tmp_path / name, model=wan21_checkpoint)[0] == 0
+        cascade = Cascade.load(wan21_checkpoint)
+        plan = plan_upscale(cascade.space, 32, 48, scale=2.0)
+        expected = denoise(cascade.dit, upsample(normalize(raw, "wan21"), plan), cascade.settings())
+        high = read_latent(tmp_path / name)
+        torch.testing.assert_close(high.latent, denormalize(expected, "wan21"))
+        assert high.space == "wan21"
+
+
+@pytest.mark.parametrize("route", ["latent", "pixel"])
+def test_a_video_and_its_raw_latent_give_the_same(run, tmp_path, wan21_checkpoint, route):
+    frames = frames_of(write_clip(tmp_path / "in", height=16, width=32))
+    write_latent(tmp_path / "in.latent", LatentFile(latent=raw_latent(wan21_checkpoint, frames)))
+    for name in ("in", "in.latent"):
+        code, _, error = run(
+            tmp_path / name, tmp_path / f"{name}.safetensors", "--upsampler", route, model=wan21_checkpoint
+        )
+        assert code == 0, error
+    high = [read_latent(tmp_path / f"{name}.safetensors").latent for name in ("in", "in.latent")]
+    torch.testing.assert_close(*high)
+    assert run(tmp_path / "in", tmp_path / "out", "--upsampler", route, model=wan21_checkpoint)[0] == 0
+    vae = load_part(wan21_checkpoint, "vae")
+    decoded = np.concatenate(list(decode_frames(vae, high[0], frames=5, height=32, width=64)))
+    assert np.abs(frames_of(tmp_path / "out").astype(int) - decoded).max() <= 1
+
+
+def test_the_pixel_upsampler_decodes_raw_values(run, tmp_path, wan21_checkpoint, monkeypatch):
+    raw = raw_latent(wan21_checkpoint, frames_of(write_clip(tmp_path / "in", height=16, width=32)))
+    write_latent(tmp_path / "in.latent", LatentFile(latent=raw))
+    plan = plan_upscale(latent_space("wan21"), 16, 32, scale=2.0)
+    with torch.inference_mode():
+        expected = upsample(raw, plan, route="pixel", vae=load_part(wan21_checkpoint, "vae"))
+    monkeypatch.setattr(job, "denoise", lambda dit, upsampled, *_: upsampled)
+    arguments = (tmp_path / "in.latent", tmp_path / "out.latent", "--upsampler", "pixel")
+    assert run(*arguments, model=wan21_checkpoint)[0] == 0
+    torch.testing.assert_close(read_latent(tmp_path / "out.latent").latent, expected)
+
+
+def test_references_are_normalised(run, tmp_path, wan21_checkpoint, monkeypatch):
+    source = write_clip(tmp_path / "in", height=16, width=16)
+    picture = write_clip(tmp_path / "pictures", frames=1, height=32, width=32) / "frame_00001.png"
+    given = []
+    monkeypatch.setattr(job, "denoise", lambda _, x, __, conditions, *___: given.append(conditions.references) or x)
+    assert run(source, tmp_path / "out.latent", "--reference", picture, model=wan21_checkpoint)[0] == 0
+    expected = normalize(raw_latent(wan21_checkpoint, frames_of(tmp_path / "pictures")), "wan21")
+    torch.testing.assert_close(given[0], expected)
 
 
 def test_solver_upsampler_and_noise_augmentation_are_used(run, tmp_path):
@@ -324,5 +404,5 @@ def test_scales_and_noise_the_model_has_not_seen_are_said(run, tmp_path, caplog)
     picture = write_clip(tmp_path / "pictures", frames=1) / "frame_00001.png"
     run(source, tmp_path / "out.mp4", "--scale", 3, "--noise-aug", 0.9, "--reference", picture)
     assert "not trained with references" in caplog.text
-    assert "scale 3 is outside what this checkpoint was trained for (2): --upsampler pixel" in caplog.text
+    assert "scale 3 is outside what this checkpoint was trained for (2): upsampler pixel" in caplog.text
     assert "noise augmentation 0.9 is outside the trained range 0 to 0.3" in caplog.text

@@ -1,0 +1,227 @@
+"""Latent Cascade Upsample: the low-resolution latent becomes the condition of the cascade."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..gvr_core.cascade import UPSAMPLERS, augment, upsample
+from ..gvr_core.geometry import LATENT_SPACES, LatentSpace, UpscalePlan, plan_short_side, plan_upscale
+from . import host
+from .latents import check_space, size_of, video_latent, with_size
+from .model import CascadeModel, cascade_of
+from .vae import HostCodec, vae_space
+
+log = logging.getLogger("gvr")
+
+TARGETS = ("scale", "720", "1080", "1440", "2160")
+NOISE_OF_CHECKPOINT = -1.0
+
+
+class LatentCascadeUpsample(io.ComfyNode):
+    """Condition and empty latent for the cascade."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="GVRLatentCascadeUpsample",
+            display_name="Latent Cascade Upsample",
+            category="GVR",
+            description="Brings a low-resolution video latent to the target size and makes it the condition of a GVR "
+            "cascade: connect positive, negative and latent to a sampler with the cascade as its model.",
+            search_aliases=["latent upscale", "video upscale", "super resolution", "SimpleGVR"],
+            inputs=[
+                io.Latent.Input(
+                    "samples", tooltip="Low-resolution video latent, straight from a Wan or Hunyuan sampler. One video."
+                ),
+                io.Combo.Input(
+                    "target",
+                    options=list(TARGETS),
+                    default="scale",
+                    tooltip="Size of the result: times `scale`, or the length of the shorter side in pixels (1080 = "
+                    "1080p, portrait or landscape). Never smaller than the input.",
+                ),
+                io.Float.Input(
+                    "scale",
+                    default=2.0,
+                    min=1.0,
+                    max=8.0,
+                    step=0.05,
+                    tooltip="Output pixels per input pixel along a side, 1 to 8. Used when target is `scale`.",
+                ),
+                io.Float.Input(
+                    "noise_aug",
+                    default=NOISE_OF_CHECKPOINT,
+                    min=-1.0,
+                    max=0.95,
+                    step=0.01,
+                    tooltip="Noise mixed into the condition, 0 (none) to 0.95; -1 takes the checkpoint's own value. "
+                    "Low "
+                    "is faithful, high restores more and invents more. Trained ranges: 0.3 to 0.6 for SimpleGVR's "
+                    "recipe, 0.2 to 0.6 for UniMMVSR's, 0 to 0.1 for nano; outside its range a checkpoint warns.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Seed of the noise augmentation, 0 to 2^64-1. Independent of the sampler's seed.",
+                ),
+                io.Combo.Input(
+                    "upsampler",
+                    options=list(UPSAMPLERS),
+                    default="latent",
+                    tooltip="latent: the cascade's own upsampler, no decoding. pixel: decode, enlarge, encode; needs "
+                    "`vae`, suits any factor, and with `source_vae` bridges from another model's latent space.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The cascade (Load GVR Cascade). Leave it empty for training-free refinement with your own "
+                    "model: then positive and negative pass through unchanged and `upsampled` is what you refine.",
+                ),
+                io.Conditioning.Input(
+                    "positive",
+                    optional=True,
+                    tooltip="The prompt. Leave it empty only for a class-free cascade (nano).",
+                ),
+                io.Conditioning.Input(
+                    "negative",
+                    optional=True,
+                    tooltip="The negative prompt. Leave it empty only for a class-free cascade.",
+                ),
+                io.Vae.Input("vae", optional=True, tooltip="VAE of the cascade's latent space, for upsampler `pixel`."),
+                io.Vae.Input(
+                    "source_vae",
+                    optional=True,
+                    tooltip="VAE that decodes the incoming latent where it is of another space than the cascade's, for "
+                    "example HunyuanVideo's before a cascade for Wan. For upsampler `pixel`.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive", tooltip="For the sampler or Reference Tokens."),
+                io.Conditioning.Output(display_name="negative", tooltip="For the sampler or Reference Tokens."),
+                io.Latent.Output(display_name="latent", tooltip="Empty latent of the target size, for the sampler."),
+                io.Latent.Output(
+                    display_name="upsampled",
+                    tooltip="The enlarged latent without noise: a preview of the condition, or the start of a "
+                    "training-free refinement (with Partial Sigmas).",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        samples: dict[str, Any],
+        target: str,
+        scale: float,
+        noise_aug: float,
+        seed: int,
+        upsampler: str,
+        model: Any = None,
+        positive: list | None = None,
+        negative: list | None = None,
+        vae: Any = None,
+        source_vae: Any = None,
+    ) -> io.NodeOutput:
+        latent = video_latent(samples)
+        cascade = None if model is None else cascade_of(model)
+        space = _space(cascade, vae, latent)
+        source = space
+        if source_vae is not None:
+            if upsampler != "pixel":
+                raise ValueError("source_vae is connected, which only upsampler `pixel` uses: set upsampler to pixel")
+            source = vae_space(source_vae)
+            check_space(latent, source, owner="source_vae")
+        else:
+            check_space(latent, space, owner="this cascade" if cascade else "the VAE")
+        frames, height, width = size_of(samples, source)
+        plan = _plan(space, height, width, target, scale)
+
+        upsampled = _upsample(latent, plan, upsampler, cascade, vae, source_vae)
+        size = {"frames": frames, "height": plan.height, "width": plan.width}
+        if cascade is not None:
+            values = _condition(cascade, upsampled, plan, upsampler, noise_aug, seed)
+            positive = host.set_values(_prompt(positive, cascade), values)
+            negative = host.set_values(_prompt(negative, cascade), values)
+        return io.NodeOutput(
+            positive or [], negative or [], with_size(torch.zeros_like(upsampled), **size), with_size(upsampled, **size)
+        )
+
+
+def _space(cascade: CascadeModel | None, vae: Any, latent: Tensor) -> LatentSpace:
+    """Where the target lives: the cascade's space, the VAE's, or what the number of channels suggests."""
+    if cascade is not None:
+        return cascade.space
+    if vae is not None:
+        return vae_space(vae)
+    for space in LATENT_SPACES.values():
+        if space.channels == latent.shape[1]:
+            return space
+    known = ", ".join(str(space.channels) for space in LATENT_SPACES.values())
+    raise ValueError(f"the latent has {latent.shape[1]} channels, expected one of {known}: connect model or vae")
+
+
+def _plan(space: LatentSpace, height: int, width: int, target: str, scale: float) -> UpscalePlan:
+    if target == "scale":
+        return plan_upscale(space, height, width, scale=scale)
+    return plan_short_side(space, height, width, int(target))
+
+
+def _upsample(
+    latent: Tensor, plan: UpscalePlan, route: str, cascade: CascadeModel | None, vae: Any, source_vae: Any
+) -> Tensor:
+    """The latent on the target grid, raw, on the intermediate device."""
+    if route == "pixel":
+        if vae is None:
+            raise ValueError("upsampler `pixel` needs `vae`: connect the VAE of the cascade's latent space")
+        if cascade is not None and vae.latent_channels != cascade.space.channels:
+            raise ValueError(
+                f"`vae` makes latents of {vae.latent_channels} channels, the cascade works in {cascade.space.name} "
+                f"with "
+                f"{cascade.space.channels}: connect the cascade's VAE to vae, and the other one to source_vae"
+            )
+        codec = HostCodec(decoder=source_vae if source_vae is not None else vae, encoder=vae)
+        return upsample(latent, plan, route=route, vae=codec).to(host.intermediate_device())
+    if cascade is None:
+        return upsample(latent, plan)
+    module, device = None, host.load_models()
+    if cascade.upsampler is not None:
+        cells = latent.shape[2] * plan.latent_height * plan.latent_width
+        # About eight float32 maps of the hidden width are alive at once.
+        memory = 8 * 4 * cells * cascade.upsampler.model.config.hidden
+        device = host.load_models(cascade.upsampler, memory=memory)
+        module = cascade.upsampler.model
+    with torch.inference_mode():
+        result = upsample(cascade.process_latent_in(latent.to(device)), plan, upsampler=module)
+    return cascade.process_latent_out(result).to(host.intermediate_device())
+
+
+def _condition(
+    cascade: CascadeModel, upsampled: Tensor, plan: UpscalePlan, route: str, noise_aug: float, seed: int
+) -> dict[str, Any]:
+    """What the cascade finds in CONDITIONING; latents there are raw, the noise is mixed in model space."""
+    inference = cascade.header.inference
+    level = inference.noise_aug if noise_aug < 0 else noise_aug
+    run = {"scale": plan.scale, "noise_aug": level, "upsampler": route}
+    for note in inference.outside_training(**run, has_references=False):
+        log.warning("%s", note)
+    noisy = augment(cascade.process_latent_in(upsampled), noise_aug=level, seed=seed)
+    return {"concat_latent_image": cascade.process_latent_out(noisy), "gvr_noise_level": level}
+
+
+def _prompt(conditioning: list | None, cascade: CascadeModel) -> list:
+    if conditioning is not None:
+        return conditioning
+    if cascade.config.text_dim:
+        raise ValueError(
+            "positive or negative is not connected, but this cascade was trained with text: connect CLIP Text Encode, "
+            "with an empty text if there is nothing to say"
+        )
+    return [[None, {}]]

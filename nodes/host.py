@@ -1,0 +1,248 @@
+"""The one place that adapts to ComfyUI: its classes, versions, devices, attention, progress, files and pixel layout.
+
+Everything else in `nodes` takes ComfyUI's things from here, so a change of the host is a change of this file. Written
+for 0.3.64 and later; where versions differ, what is there decides, never a version number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.model_sampling
+import comfy.patcher_extension
+import comfy.sample
+import comfy.samplers
+import comfy.sd
+import comfy.supported_models_base
+import comfy.utils
+import folder_paths
+import latent_preview
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from comfy_api.latest import io
+from torch import Tensor, nn
+
+from ..gvr_core.attention import full_attention
+
+log = logging.getLogger("gvr")
+
+BaseModel, ModelType = comfy.model_base.BaseModel, comfy.model_base.ModelType
+ModelConfig = comfy.supported_models_base.BASE
+LatentFormat = comfy.latent_formats.LatentFormat
+CFGGuider, KSAMPLER = comfy.samplers.CFGGuider, comfy.samplers.KSAMPLER
+VAE = comfy.sd.VAE
+CONDConstant, CONDRegular, CONDNoiseShape = (
+    comfy.conds.CONDConstant,
+    comfy.conds.CONDRegular,
+    comfy.conds.CONDNoiseShape,
+)
+calc_cond_batch = comfy.samplers.calc_cond_batch
+check_interrupt = comfy.model_management.throw_exception_if_processing_interrupted
+ProgressBar = comfy.utils.ProgressBar
+
+MODEL_FOLDERS = ("gvr", "diffusion_models")
+"""Folder names of `models` and of extra_model_paths.yaml in which cascades are looked for, first hit wins."""
+
+
+def schema(**fields: Any) -> io.Schema:
+    """A V3 schema; fields that this host does not know yet (`search_aliases` on 0.3.64) are left out."""
+    known = {field.name for field in dataclasses.fields(io.Schema)}
+    return io.Schema(**{name: value for name, value in fields.items() if name in known})
+
+
+# Files
+
+
+def register_model_folder() -> None:
+    """Makes `models/gvr` a model folder, keeping what extra_model_paths.yaml has added to it."""
+    folder_paths.add_model_folder_path("gvr", str(Path(folder_paths.models_dir) / "gvr"))
+    paths, _ = folder_paths.folder_names_and_paths["gvr"]
+    # Added by a path alone a folder has no extensions, which lists every file in it.
+    folder_paths.folder_names_and_paths["gvr"] = (paths, {".safetensors"})
+
+
+def model_files() -> list[str]:
+    """Names of the safetensors files of `MODEL_FOLDERS`, each once, sorted inside their folder."""
+    names = [name for folder in MODEL_FOLDERS for name in folder_paths.get_filename_list(folder)]
+    return list(dict.fromkeys(name for name in names if name.endswith(".safetensors")))
+
+
+def model_path(name: str) -> Path:
+    """The file of a name in `model_files`. Raises ValueError where it is gone."""
+    for folder in MODEL_FOLDERS:
+        path = folder_paths.get_full_path(folder, name)
+        if path is not None:
+            return Path(path)
+    folders = [path for folder in MODEL_FOLDERS for path in folder_paths.get_folder_paths(folder)]
+    raise ValueError(f"no file {name} in {', '.join(folders)}: put it there, or press R to read the folders again")
+
+
+# Models and devices
+
+
+def place(model: nn.Module) -> comfy.model_patcher.ModelPatcher:
+    """A module under ComfyUI's memory management, its weights waiting on the offload device."""
+    load, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
+    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    return patcher(model.to(offload), load_device=load, offload_device=offload)
+
+
+def load_models(*patchers: Any, memory: int = 0) -> torch.device:
+    """Brings models to the computing device, making room for `memory` more bytes; returns the device."""
+    comfy.model_management.load_models_gpu(list(patchers), memory_required=memory)
+    return comfy.model_management.get_torch_device()
+
+
+def intermediate_device() -> torch.device:
+    """Where latents and images wait between nodes."""
+    return comfy.model_management.intermediate_device()
+
+
+def choose_dtypes(
+    stored: torch.dtype, parameters: int, wanted: torch.dtype | None
+) -> tuple[torch.dtype, torch.dtype | None]:
+    """Dtype of the weights, and of the computation where that differs (else None), as ComfyUI's own loaders choose."""
+    management = comfy.model_management
+    supported = [torch.bfloat16, torch.float16, torch.float32]
+    weights = wanted or management.unet_dtype(model_params=parameters, supported_dtypes=supported, weight_dtype=stored)
+    return weights, management.unet_manual_cast(weights, management.get_torch_device(), supported)
+
+
+def load_weights(model: BaseModel, patcher: Any, tensors: dict[str, Tensor]) -> None:
+    """Loads a diffusion model's own state dict; newer hosts keep the tensors themselves where that saves memory."""
+    assigns = "assign" in inspect.signature(model.load_model_weights).parameters
+    model.load_model_weights(tensors, "", **({"assign": patcher.is_dynamic()} if assigns else {}))
+
+
+def host_latent_format(space: str) -> type[LatentFormat] | None:
+    """ComfyUI's class for one of our latent spaces, None where this version has none."""
+    name = {"wan21": "Wan21", "wan22": "Wan22", "hunyuan": "HunyuanVideo", "hunyuan15": "HunyuanVideo15"}.get(space)
+    return getattr(comfy.latent_formats, name, None) if name else None
+
+
+# Sampling
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, transformer_options: dict[str, Any]) -> Tensor:
+    """The user's attention backend, with the overrides of other packs, on `b heads n d`."""
+    if q.device.type == "cpu" and "optimized_attention_override" not in transformer_options:
+        # ComfyUI's choice for CPUs saves memory that attention inside windows does not need, and is slower.
+        return full_attention(q, k, v)
+    return optimized_attention(
+        q, k, v, q.shape[1], skip_reshape=True, skip_output_reshape=True, transformer_options=transformer_options
+    )
+
+
+def wrap_diffusion_model(forward: Callable, owner: nn.Module, transformer_options: dict[str, Any]) -> Callable:
+    """`forward` inside the wrappers that other packs have put around diffusion models."""
+    extension = comfy.patcher_extension
+    wrappers = extension.get_all_wrappers(extension.WrappersMP.DIFFUSION_MODEL, transformer_options)
+    return extension.WrapperExecutor.new_class_executor(forward, owner, wrappers).execute
+
+
+def is_flow(model: Any) -> bool:
+    """Whether a MODEL is a flow model, x_sigma = (1 - sigma) clean + sigma noise."""
+    return isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST)
+
+
+def with_shift(model: Any, shift: float) -> Any:
+    """A clone of a flow MODEL with another shift of its sigmas."""
+
+    class ShiftedFlow(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
+        pass
+
+    sampling = ShiftedFlow(model.model.model_config)
+    sampling.set_parameters(shift=shift, multiplier=model.get_model_object("model_sampling").multiplier)
+    clone = model.clone()
+    clone.add_object_patch("model_sampling", sampling)
+    return clone
+
+
+def scheduler_names() -> list[str]:
+    """Names of ComfyUI's schedulers, with those that other packs have added."""
+    return list(comfy.samplers.KSampler.SCHEDULERS)
+
+
+def sampler_names() -> list[str]:
+    """Names of ComfyUI's samplers, with those that other packs have added."""
+    return list(comfy.samplers.KSampler.SAMPLERS)
+
+
+def sampler_object(name: str) -> Any:
+    """The SAMPLER of a name."""
+    return comfy.samplers.sampler_object(name)
+
+
+def calculate_sigmas(model: Any, scheduler: str, steps: int, sampler: str = "euler") -> Tensor:
+    """The schedule ComfyUI's KSampler would use for a whole run."""
+    drops = sampler in getattr(comfy.samplers.KSampler, "DISCARD_PENULTIMATE_SIGMA_SAMPLERS", ())
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps + drops)
+    return torch.cat([sigmas[:-2], sigmas[-1:]]) if drops else sigmas
+
+
+def run_guider(guider: CFGGuider, noise: Tensor, latent: dict, sampler: Any, sigmas: Tensor, seed: int) -> dict:
+    """Samples like SamplerCustomAdvanced: progress, previews, noise mask. Returns the LATENT."""
+    model = guider.model_patcher
+    samples = guider.sample(
+        noise,
+        latent["samples"],
+        sampler,
+        sigmas,
+        denoise_mask=latent.get("noise_mask"),
+        callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    return {**latent, "samples": samples.to(intermediate_device())}
+
+
+def set_values(conditioning: list, values: dict[str, Any]) -> list:
+    """A copy of a CONDITIONING with values set in every entry."""
+    return [[tensor, {**entry, **values}] for tensor, entry in conditioning]
+
+
+# VAEs
+
+
+@contextmanager
+def _without_message(text: str) -> Iterator[None]:
+    """Keeps one message of the root logger from being shown."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return text not in record.getMessage()
+
+    root = logging.getLogger()
+    root.addFilter(is_other)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_other)
+
+
+def prepare_vae(vae: VAE, module: nn.Module) -> None:
+    """Makes `vae`, an instance of a subclass of ComfyUI's VAE, one for `module`, which has `encode` and `decode`.
+
+    ComfyUI recognises VAEs by their tensors. Given none its constructor only sets defaults, and says so; what comes
+    after is done here.
+    """
+    with _without_message("No VAE weights detected"):
+        VAE.__init__(vae, sd={})
+    management = comfy.model_management
+    vae.first_stage_model = module.eval()
+    vae.working_dtypes = [torch.float32]
+    vae.vae_dtype = torch.float32
+    vae.device = management.vae_device()
+    vae.output_device = management.intermediate_device()
+    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    vae.patcher = patcher(module, load_device=vae.device, offload_device=management.vae_offload_device())

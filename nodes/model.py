@@ -1,0 +1,256 @@
+"""The cascade's transformer as a native ComfyUI MODEL.
+
+Samplers, schedulers, LoRA, ModelSampling nodes, previews, offloading and batching of conditions work on it as on every
+other model, because it is one: gvr_core's DiT, built from the host's layers, inside the host's `BaseModel`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..gvr_core.checkpoints import Header, build_part, check_state_dict, load_part, read_header, read_part
+from ..gvr_core.geometry import LatentSpace, latent_space
+from ..gvr_core.latent_values import denormalize, normalize
+from ..gvr_core.models.dit import DiT
+from ..gvr_core.models.dit_config import DiTConfig
+from ..gvr_core.references import time_indices
+from . import host
+
+log = logging.getLogger("gvr")
+
+
+class CascadeDiT(DiT):
+    """gvr_core's DiT with the signature and the attribute (`dtype`) by which ComfyUI calls a diffusion model."""
+
+    def __init__(
+        self, config: DiTConfig, *, operations: Any, device: Any = None, dtype: torch.dtype | None = None, **_: Any
+    ) -> None:
+        super().__init__(config, operations=operations, device=device, dtype=dtype)
+        self.dtype = dtype
+
+    def forward(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor | None = None,
+        control: Any = None,
+        transformer_options: dict[str, Any] | None = None,
+        **conditions: Any,
+    ) -> Tensor:
+        """The velocity at x, `b c t h w`; x holds the latent and behind it the condition, `b 2c t h w`.
+
+        Args:
+            x: as ComfyUI concatenates them.
+            timestep: `(b,)`, 1000 * sigma.
+            context: text tokens `b n d`.
+            control: ControlNets, of which there are none for this model.
+            transformer_options: of the host; holds the user's attention override and wrappers.
+            conditions: noise_level, references and reference_times of `CascadeModel.extra_conds`.
+        """
+        options = {} if transformer_options is None else transformer_options
+        # Wrappers of other packs look for the options at the end of the positional arguments.
+        wrapped = host.wrap_diffusion_model(self._predict, self, options)
+        return wrapped(x, timestep, context, options, **conditions)
+
+    def _predict(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor | None,
+        transformer_options: dict[str, Any],
+        *,
+        noise_level: float = 0.0,
+        references: Tensor | None = None,
+        reference_times: Sequence[int] = (),
+        **_: Any,
+    ) -> Tensor:
+        def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            # A single evaluation at 4K takes minutes: the stop button is heard between layers too.
+            host.check_interrupt()
+            return host.attention(q, k, v, transformer_options)
+
+        host.check_interrupt()
+        self.dense = dense
+        latent, condition = x.split([self.config.latent_channels, self.config.condition_channels], dim=1)
+        return super().forward(
+            latent,
+            timestep,
+            context,
+            condition=condition,
+            noise_level=noise_level,
+            references=references,
+            reference_times=reference_times,
+        )
+
+
+class CascadeModel(host.BaseModel):
+    """The cascade between ComfyUI's samplers and `CascadeDiT`: turns CONDITIONING values into model inputs.
+
+    Attributes:
+        header: of the checkpoint.
+        config: of the DiT.
+        upsampler: the latent upsampler under memory management, None where the checkpoint has none.
+    """
+
+    def __init__(self, model_config: CascadeConfig, device: torch.device | None = None) -> None:
+        config = model_config.dit
+        super().__init__(model_config, host.ModelType.FLOW, device=device, unet_model=partial(CascadeDiT, config))
+        self.header, self.config, self.upsampler = model_config.header, config, None
+        self.memory_usage_factor_conds = ("references",)
+
+    @property
+    def space(self) -> LatentSpace:
+        """The latent space it works in."""
+        return latent_space(self.header.space)
+
+    def concat_cond(self, **values: Any) -> Tensor:
+        """The low-resolution condition in model space, `b c t h w`.
+
+        Raises:
+            ValueError: there is none, or it belongs to another latent than the one being sampled.
+        """
+        noise, condition = values["noise"], values.get("concat_latent_image")
+        if condition is None:
+            raise ValueError(
+                "the cascade got no low-resolution latent: connect positive and negative from Latent Cascade Upsample, "
+                "with the cascade connected to its model input"
+            )
+        if condition.shape[1:] != noise.shape[1:]:
+            raise ValueError(
+                f"the cascade samples a latent of shape {tuple(noise.shape)} but its condition has "
+                f"{tuple(condition.shape)}, expected the same: connect `latent` (or `upsampled`) of the Latent Cascade "
+                "Upsample node that made the condition"
+            )
+        return self.process_latent_in(condition.to(values["device"], torch.float32))
+
+    def extra_conds(self, **values: Any) -> dict[str, Any]:
+        """Model inputs of one CONDITIONING: the condition, its noise level, text and references.
+
+        Raises:
+            ValueError: as `concat_cond`; a prompt of another text encoder, or too many references.
+        """
+        conds = super().extra_conds(**values)
+        conds.pop("c_crossattn", None)
+        if self.config.text_dim:
+            conds["c_crossattn"] = host.CONDRegular(self._text(values.get("cross_attn")))
+        conds["noise_level"] = host.CONDConstant(float(values.get("gvr_noise_level", 0.0)))
+        references = values.get("gvr_references")
+        if references is not None:
+            if values.get("prompt_type") == "positive" and not self.header.inference.references:
+                log.warning("this checkpoint was not trained with references: they will not have the effect you expect")
+            images, frames = values["gvr_reference_images"], values["noise"].shape[2]
+            _, times = time_indices(frames, images, references.shape[2] - images, self.config.reference_ranges)
+            latents = self.process_latent_in(references.to(values["device"], torch.float32))
+            if values.get("gvr_null_references"):
+                latents = torch.zeros_like(latents)
+            conds["references"] = host.CONDRegular(latents)
+            conds["reference_times"] = host.CONDConstant(tuple(times))
+        return conds
+
+    def extra_conds_shapes(self, **values: Any) -> dict[str, list[int]]:
+        """Sizes that the memory estimate counts beside the latent."""
+        references = values.get("gvr_references")
+        return {} if references is None else {"references": list(references.shape)}
+
+    def _text(self, tokens: Tensor | None) -> Tensor:
+        wanted = self.config.text_dim
+        if tokens is None:
+            raise ValueError(
+                "this cascade was trained with text but gets no prompt: connect positive and negative of Latent "
+                "Cascade Upsample to CLIP Text Encode"
+            )
+        if tokens.ndim != 3 or tokens.shape[2] != wanted:
+            raise ValueError(
+                f"the prompt is encoded as {tuple(tokens.shape)}, this cascade expects {wanted} channels: use the text "
+                "encoder of its base model (umt5-xxl for Wan)"
+            )
+        return tokens
+
+
+class CascadeConfig(host.ModelConfig):
+    """What ComfyUI wants to know of a model before it is built."""
+
+    unet_extra_config: dict[str, Any] = {}  # noqa: RUF012  the host's attribute
+
+    def __init__(self, header: Header, dit: DiTConfig, latent_format: type[host.LatentFormat]) -> None:
+        self.header, self.dit = header, dit
+        self.latent_format = latent_format
+        self.sampling_settings = {"shift": header.inference.shift}
+        # Wan's factor, which the host's estimate was measured for.
+        self.memory_usage_factor = dit.dim / 2222
+        super().__init__({"image_model": "gvr", "dim": dit.dim, "num_layers": dit.num_layers})
+
+
+def latent_format(space: LatentSpace, rgb_factors: list[list[float]] | None = None) -> type[host.LatentFormat]:
+    """ComfyUI's latent format of a space; for spaces it does not know one of our own, with the preview's colours.
+
+    Args:
+        space: the latent space.
+        rgb_factors: for each channel what it adds to red, green and blue, in [-1, 1] units.
+    """
+    known = host.host_latent_format(space.name)
+    if known is not None:
+        return known
+
+    class CascadeLatents(host.LatentFormat):
+        latent_channels = space.channels
+        latent_dimensions = 3
+        spacial_downscale_ratio = space.spatial
+        temporal_downscale_ratio = space.temporal
+        latent_rgb_factors = rgb_factors
+
+        def process_in(self, latent: Tensor) -> Tensor:
+            return normalize(latent, space.name)
+
+        def process_out(self, latent: Tensor) -> Tensor:
+            return denormalize(latent, space.name)
+
+    return CascadeLatents
+
+
+def load_cascade(path: Path, *, dtype: torch.dtype | None, rgb_factors: list[list[float]] | None = None) -> Any:
+    """A checkpoint as a MODEL.
+
+    Args:
+        path: of the checkpoint.
+        dtype: of the weights; None lets the host choose.
+        rgb_factors: see `latent_format`.
+
+    Raises:
+        ValueError: as `read_header`; it holds no cascade; or its tensors do not fit its header.
+    """
+    header = read_header(path)
+    if "dit" not in header.parts:
+        raise ValueError(f"{path.name} holds {', '.join(header.parts)}, but no cascade: choose a checkpoint with a dit")
+    with torch.device("meta"):
+        skeleton = build_part("dit", header.parts["dit"])
+    if header.inference is None or not skeleton.config.condition_channels:
+        raise ValueError(f"{path.name} holds a dit that is no cascade yet: train and export it first")
+    tensors = read_part(path, "dit")
+    check_state_dict(skeleton, tensors, source=path.name)
+
+    config = CascadeConfig(header, skeleton.config, latent_format(latent_space(header.space), rgb_factors))
+    stored = next(iter(tensors.values())).dtype
+    config.set_inference_dtype(*host.choose_dtypes(stored, sum(t.numel() for t in tensors.values()), dtype))
+    model = CascadeModel(config)
+    patcher = host.place(model)
+    host.load_weights(model, patcher, tensors)
+    if "upsampler" in header.parts:
+        model.upsampler = host.place(load_part(path, "upsampler"))
+    return patcher
+
+
+def cascade_of(model: Any) -> CascadeModel:
+    """The cascade inside a MODEL. Raises ValueError for any other model."""
+    if not isinstance(model.model, CascadeModel):
+        raise ValueError(
+            f"the model is {type(model.model).__name__}, an ordinary one and no cascade: connect Load GVR Cascade"
+        )
+    return model.model

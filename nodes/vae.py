@@ -1,0 +1,134 @@
+"""The bundled VAE as a ComfyUI VAE, and ComfyUI's VAEs as what gvr_core asks of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor, nn
+
+from ..gvr_core.checkpoints import load_part
+from ..gvr_core.coding import CELLS_AT_ONCE, chunk_frames
+from ..gvr_core.geometry import LatentSpace, pad_frames
+from ..gvr_core.models.vae import NanoVAE
+from . import host
+
+
+class NanoAutoencoder(nn.Module):
+    """`NanoVAE` as ComfyUI calls a first-stage model: whole videos in and out, worked on in pieces inside."""
+
+    def __init__(self, vae: NanoVAE) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def encode(self, video: Tensor) -> Tensor:
+        """`b 3 f h w` in [-1, 1], any number of frames -> `b c t h/8 w/8`; the last frame is repeated up to 4n+1."""
+        space = self.vae.space
+        video = pad_frames(video, space)
+        cells = (video.shape[-2] // space.spatial, video.shape[-1] // space.spatial)
+        size = chunk_frames(*cells) * space.temporal
+        first, rest = video.split([1, video.shape[2] - 1], dim=2)
+        # Splitting nothing gives one empty piece.
+        pieces = rest.split(size, dim=2) if rest.shape[2] else ()
+        return torch.cat(list(self.vae.encode_stream([first, *pieces])), dim=2)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """`b c t h w` -> `b 3 f 8h 8w`."""
+        return torch.cat(list(self.vae.decode_stream(latent, chunk=chunk_frames(*latent.shape[-2:]))), dim=2)
+
+
+class BundledVAE(host.VAE):
+    """The VAE inside a checkpoint, for every node of ComfyUI that takes a VAE."""
+
+    def __init__(self, vae: NanoVAE) -> None:
+        host.prepare_vae(self, NanoAutoencoder(vae))
+        space = vae.space
+        pixels = space.spatial**2 * space.temporal
+        # Measured on a CPU: 13 (encode) to 15 (decode) float32 values for each pixel of the piece that is worked on.
+        piece = CELLS_AT_ONCE * pixels * 4 * 16
+        self.memory_used_encode = lambda shape, dtype: piece + 3 * 4 * shape[2] * shape[3] * shape[4]
+        self.memory_used_decode = lambda shape, dtype: piece + 3 * 4 * pixels * shape[2] * shape[3] * shape[4]
+        self.latent_channels, self.latent_dim, self.output_channels = space.channels, 3, 3
+        frames = (
+            lambda t: max(0, (t - 1) * space.temporal + 1),
+            lambda f: max(0, (f + space.temporal - 1) // space.temporal),
+        )
+        self.upscale_ratio = (frames[0], space.spatial, space.spatial)
+        self.downscale_ratio = (frames[1], space.spatial, space.spatial)
+        self.upscale_index_formula = self.downscale_index_formula = (space.temporal, space.spatial, space.spatial)
+
+
+class MissingVAE:
+    """Stands where a checkpoint has no VAE: whatever is asked of it is refused in the user's words."""
+
+    def __init__(self, file: str, space: str) -> None:
+        self._text = (
+            f"{file} has no VAE inside, the VAE output of Load GVR Cascade is empty: use Load VAE with the VAE of "
+            f"latent space {space} instead"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_text":
+            raise AttributeError(name)
+        raise AttributeError(self._text)
+
+
+def load_bundled_vae(path: Path) -> BundledVAE:
+    """The VAE part of a checkpoint."""
+    return BundledVAE(load_part(path, "vae"))
+
+
+def rgb_factors(path: Path) -> list[list[float]]:
+    """What each latent channel adds to red, green and blue: the mean over a cell of the VAE's linear decoder."""
+    linear = load_part(path, "vae").linear_decoder.weight[:, :, 0, 0, 0]
+    return reduce(linear, "(rgb cell) c -> c rgb", "mean", rgb=3).tolist()
+
+
+def vae_space(vae: Any) -> LatentSpace:
+    """Channels and strides of a video VAE. Raises ValueError for an image VAE."""
+    if vae.latent_dim != 3:
+        raise ValueError("this VAE is made for pictures, expected one for video: load the VAE of the video model")
+    return LatentSpace(
+        name="vae",
+        channels=vae.latent_channels,
+        spatial=vae.spacial_compression_encode(),
+        temporal=vae.temporal_compression_decode() or 1,
+    )
+
+
+class HostCodec:
+    """ComfyUI VAEs as gvr_core's `VideoVAE`: decode with one, encode with the same or another (a bridge of spaces).
+
+    ComfyUI works on whole videos with its own tiling and fallbacks, so every stream is a single piece.
+    """
+
+    def __init__(self, *, decoder: Any, encoder: Any) -> None:
+        self.decoder, self.encoder = decoder, encoder
+
+    def decode_stream(self, latent: Tensor, *, chunk: int) -> Iterator[Tensor]:
+        """Raw latent `1 c t h w` -> video `1 3 f h w` in [-1, 1]."""
+        yield to_video(self.decoder.decode(latent))
+
+    def encode_stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Video `1 3 f h w` in [-1, 1] -> raw latent `1 c t h w`."""
+        yield self.encoder.encode(to_images(torch.cat(list(chunks), dim=2)))
+
+
+def to_video(images: Tensor) -> Tensor:
+    """ComfyUI images `t h w c` or `1 t h w c` in [0, 1] -> video `1 3 t h w` in [-1, 1]; alpha is left out."""
+    if images.ndim == 5:
+        images = images[0]
+    return rearrange(images[..., :3], "t h w c -> 1 c t h w").float() * 2 - 1
+
+
+def to_images(video: Tensor) -> Tensor:
+    """Video `1 3 t h w` in [-1, 1] -> ComfyUI images `t h w c` in [0, 1]."""
+    return rearrange((video + 1) / 2, "1 c t h w -> t h w c").clamp(0, 1)
+
+
+def pad_to_frames(images: Tensor, space: LatentSpace) -> Tensor:
+    """Images `t h w c`, the last one repeated until a video VAE takes all of them (4n+1)."""
+    return rearrange(pad_frames(rearrange(images, "t h w c -> 1 c t h w"), space), "1 c t h w -> t h w c")
