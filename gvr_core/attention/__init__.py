@@ -6,7 +6,7 @@ the tokens lie is told by a `TokenGrid`. No form uses a mask, so every form runs
 
 from .config import AttentionConfig
 from .dispatch import attend
-from .full import DenseAttention, full_attention
+from .full import DenseAttention, SharedTokens, full_attention
 from .grid import TokenGrid
 
-__all__ = ["AttentionConfig", "DenseAttention", "TokenGrid", "attend", "full_attention"]
+__all__ = ["AttentionConfig", "DenseAttention", "SharedTokens", "TokenGrid", "attend", "full_attention"]

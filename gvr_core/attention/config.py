@@ -21,6 +21,7 @@ class AttentionConfig:
         unit_shift: Frames in the first unit of odd layers, between 1 and `unit` - 1. Not used while `unit` is 0.
         window_shift: Odd layers lay the windows half a window further, so that no two layers in a row have their seams
             in the same place ("ours", after Swin). Not used by "full".
+        dense_layers: Layers that keep full attention over the whole video ("ours").
 
     Raises:
         ValueError: A field is out of its range.
@@ -32,6 +33,7 @@ class AttentionConfig:
     unit: int = 0
     unit_shift: int = 2
     window_shift: bool = False
+    dense_layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -51,10 +53,12 @@ class AttentionConfig:
             )
         if not isinstance(self.window_shift, bool):
             raise ValueError(f"attention window_shift is {self.window_shift!r}, expected true or false")
+        if not (isinstance(self.dense_layers, tuple) and all(_is_int(n, 0) for n in self.dense_layers)):
+            raise ValueError(f"attention dense_layers is {self.dense_layers!r}, expected layers counted from 0")
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values that JSON can hold."""
-        return {**asdict(self), "window": list(self.window)}
+        return {**asdict(self), "window": list(self.window), "dense_layers": list(self.dense_layers)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> AttentionConfig:
@@ -69,10 +73,8 @@ class AttentionConfig:
                 f"attention config has unknown keys {', '.join(unknown)}: "
                 "remove them, or use the version of this project that wrote them"
             )
-        values = dict(values)
-        if isinstance(values.get("window"), list):
-            values["window"] = tuple(values["window"])  # JSON has no tuples
-        return cls(**values)
+        # JSON has no tuples.
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def _is_int(value: Any, least: int) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from .config import AttentionConfig
-from .full import DenseAttention, full_attention
+from .full import DenseAttention, SharedTokens, full_attention
 from .grid import TokenGrid
-from .sparse_local import sparse_local_attention
+from .sparse_local import EXTRA_BYTES, sparse_local_attention
 from .temporal_units import unit_attention, unit_bounds
 
 
@@ -20,6 +20,8 @@ def attend(
     layer: int,
     config: AttentionConfig,
     dense: DenseAttention = full_attention,
+    shared: SharedTokens | None = None,
+    extra_bytes: int = EXTRA_BYTES,
 ) -> Tensor:
     """Self-attention of a video's tokens in the form that `config` names (S 4.4).
 
@@ -32,6 +34,8 @@ def attend(
         config: The form of attention.
         dense: The inner operation, always called as (q, k, v) on `b heads n d` without a mask; a host puts its own
             kernel here.
+        shared: Keys and values that every query attends to besides, in every form.
+        extra_bytes: Bound of the memory that sparse local attention takes for copies, as long as one head fits in it.
 
     Returns:
         `b heads n d`.
@@ -49,11 +53,13 @@ def attend(
             f"sequence has {q.shape[2]} tokens, the grid of {grid.frames} frames and {grid.references} reference "
             f"frames of {grid.height}x{grid.width} tokens expects {grid.length}: build the grid from the same latent"
         )
+    if layer in config.dense_layers:
+        return unit_attention(q, k, v, grid=grid, bounds=[(0, grid.frames)], dense=dense, shared=shared)
     bounds = [(0, grid.frames)]
     if config.unit:
         bounds = unit_bounds(grid.frames, config.unit, shifted=layer % 2 == 1, shift=config.unit_shift)
     if config.kind == "full":
-        return unit_attention(q, k, v, grid=grid, bounds=bounds, dense=dense)
+        return unit_attention(q, k, v, grid=grid, bounds=bounds, dense=dense, shared=shared)
     height, width = config.window
     return sparse_local_attention(
         q,
@@ -64,5 +70,7 @@ def attend(
         window=config.window,
         top_k=config.top_k,
         dense=dense,
+        shared=shared,
+        extra_bytes=extra_bytes,
         shift=(height // 2, width // 2) if config.window_shift and layer % 2 == 1 else (0, 0),
     )

@@ -1,24 +1,27 @@
 """Sparse local attention: each window attends to itself and to the few most relevant windows of the video (S 4.4).
 
-Relevance is mean-pooled query . mean-pooled key, per head and per window, as in MoBA. The attended keys are
-the concatenated windows: where windows overlap (see `windows`), a key in two attended windows counts twice. If the
-windows divide the frame and all are selected, the result is that of full attention.
+The attended keys are the concatenated windows: where windows overlap (see `windows`), a key in two attended windows
+counts twice. If the windows divide the frame and all are selected, the result is that of full attention.
+
+Every window is one batch entry of an ordinary attention without a mask, so each vendor's own fast kernel does the work.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor
 
-from .full import DenseAttention
+from .full import DenseAttention, SharedTokens, full_attention
 from .grid import TokenGrid
-from .windows import fit_shift, fit_window, merge_windows, split_windows, windows_per_frame
+from .selection import select_for_grid
+from .window_bands import band_attention
+from .windows import fit_shift, fit_window, merge_windows, split_windows
 
-# Window copies and gathered keys take about eight times this at a time; heads are independent, so they go in groups.
-GROUP_BYTES = 2**27
+EXTRA_BYTES = 2**30
+"""Memory that one call may take beside its inputs and its result, by default; see `sparse_local_attention`."""
+COPIES = 8
+"""Tensors of the queries' size that are alive at once: windows of q, k and v, gathered k and v (twice), result."""
 # CUDA attention kernels fail above 65,535 in the batch dimension, some earlier, when element counts pass 32 bits.
 MAX_BATCH = 2**12
 
@@ -34,6 +37,8 @@ def sparse_local_attention(
     top_k: int,
     dense: DenseAttention,
     shift: tuple[int, int] = (0, 0),
+    shared: SharedTokens | None = None,
+    extra_bytes: int = EXTRA_BYTES,
 ) -> Tensor:
     """Attention of every window to itself, to the best reference window and to `top_k` others.
 
@@ -51,52 +56,29 @@ def sparse_local_attention(
         top_k: Other windows per window and head; more than there are means all.
         dense: The attention operation; called with windows in the batch dimension.
         shift: Rows and columns before the first whole window; 0 along an axis that one window covers.
+        shared: Keys and values that every window attends to besides.
+        extra_bytes: Bound of the memory taken for copies. Heads are independent and go in groups that stay below it,
+            one head at a time at the least. Gradients keep the copies of all groups.
 
     Returns:
         `b heads (t h w) d`.
     """
     window = fit_window(grid, window)
     shift = fit_shift(grid, window, shift)
-    per_frame = windows_per_frame(grid, window, shift)
+    layout = {"grid": grid, "bounds": bounds, "top_k": top_k}
+    needs_gradient = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    if q.device.type == "cpu" and dense is full_attention and shared is None and not needs_gradient:
+        return band_attention(q, k, v, window=window, shift=shift, **layout)
     head_bytes = q[:, :1].numel() * q.element_size()
-    group = max(1, GROUP_BYTES // head_bytes)
+    group = max(1, extra_bytes // (COPIES * head_bytes))
     outputs = []
-    for group_qkv in zip(q.split(group, 1), k.split(group, 1), v.split(group, 1), strict=True):
-        windows = [split_windows(x, grid, window, shift) for x in group_qkv]
-        attended = _attend_windows(*windows, grid=grid, bounds=bounds, per_frame=per_frame, top_k=top_k, dense=dense)
+    for start in range(0, q.shape[1], group):
+        heads = slice(start, start + group)
+        windows = [split_windows(x[:, heads], grid, window, shift) for x in (q, k, v)]
+        group_shared = None if shared is None else SharedTokens(shared.k[:, heads], shared.v[:, heads])
+        attended = _attend_windows(*windows, shared=group_shared, dense=dense, **layout)
         outputs.append(merge_windows(attended, grid, window, shift))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
-
-
-def select_windows(q_mean: Tensor, k_mean: Tensor, *, first: int, references: int, top_k: int) -> Tensor:
-    """The candidates that each query window attends to, its own first, none twice.
-
-    Args:
-        q_mean: Mean query of each query window, `b heads n d`, float32.
-        k_mean: Mean key of each candidate window, `b heads m d`, float32.
-        first: Position among the candidates of the first query window; the others follow it without gaps.
-        references: How many candidates, at the end, are windows of references.
-        top_k: Windows beside the own one and the best reference.
-
-    Returns:
-        Positions among the candidates, int64 `b heads n s`, where s = 1 + (1 with references) + top_k, or less if there
-        are fewer candidates.
-    """
-    batch, heads, queries, _ = q_mean.shape
-    candidates = k_mean.shape[2]
-    with torch.no_grad(), _autocast_off(q_mean.device.type):
-        scores = q_mean @ k_mean.transpose(-1, -2)  # b heads n m
-        own = torch.arange(first, first + queries, device=scores.device)
-        chosen = [own[:, None].expand(batch, heads, queries, 1)]
-        scores.scatter_(-1, chosen[0], float("-inf"))
-        first_reference = candidates - references
-        other_references = references - 1 if first >= first_reference else references
-        if other_references > 0:
-            best = scores[..., first_reference:].argmax(-1, keepdim=True) + first_reference
-            chosen.append(best)
-            scores.scatter_(-1, best, float("-inf"))
-        chosen.append(scores.topk(min(top_k, candidates - len(chosen)), dim=-1).indices)
-    return torch.cat(chosen, dim=-1)
 
 
 def _attend_windows(
@@ -106,45 +88,41 @@ def _attend_windows(
     *,
     grid: TokenGrid,
     bounds: list[tuple[int, int]],
-    per_frame: int,
     top_k: int,
     dense: DenseAttention,
+    shared: SharedTokens | None,
 ) -> Tensor:
     """The same on windows, `b n heads l d` with n in the order `t rows columns`: unit by unit, then the references."""
-    target, references = grid.frames * per_frame, grid.references * per_frame
     q_mean, k_mean = (rearrange(_mean(x), "b n heads d -> b heads n d") for x in (q, k))
-    index = torch.arange(k.shape[1], device=k.device)
-
-    # (query windows, candidate windows, place of the first query among the candidates)
-    parts = []
-    for start, stop in bounds:
-        unit = slice(start * per_frame, stop * per_frame)
-        parts.append((unit, torch.cat([index[unit], index[target:]]), 0))
-    if references:
-        parts.append((slice(target, None), index, target))
-
-    outputs = []
-    for queries, candidates, first in parts:
-        positions = select_windows(
-            q_mean[:, :, queries], k_mean[:, :, candidates], first=first, references=references, top_k=top_k
-        )
-        outputs.append(_attend_selected(q[:, queries], k, v, candidates[positions], dense))
+    parts = select_for_grid(q_mean, k_mean, grid=grid, bounds=bounds, top_k=top_k)
+    outputs = [_attend_selected(q[:, queries], k, v, selected, dense, shared) for queries, selected in parts]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
 
-def _attend_selected(q: Tensor, k: Tensor, v: Tensor, selected: Tensor, dense: DenseAttention) -> Tensor:
+def _attend_selected(
+    q: Tensor, k: Tensor, v: Tensor, selected: Tensor, dense: DenseAttention, shared: SharedTokens | None
+) -> Tensor:
     """Attention of windows `b n heads l d` to those of k and v with the indices `selected`, `b heads n s`."""
     batch, queries, heads, _, dim = q.shape
     # One row of k and v per window and head: gathering moves whole windows, never single tokens.
     b = torch.arange(batch, device=k.device)[:, None, None, None]
     head = torch.arange(heads, device=k.device)[None, :, None, None]
-    rows = rearrange((b * k.shape[1] + selected) * heads + head, "b heads n s -> (b n) heads s")
+    rows = rearrange((b * k.shape[1] + selected) * heads + head, "b heads n s -> b n heads s")
     k, v = (rearrange(x, "b n heads l d -> (b n heads) (l d)") for x in (k, v))
 
+    # Without shared tokens samples need not be told apart, and all their windows are one batch.
+    if shared is None:
+        samples = [(q.flatten(0, 1), rows.flatten(0, 1), None)]
+    else:
+        samples = [(q[i], rows[i], SharedTokens(shared.k[i], shared.v[i])) for i in range(batch)]
     outputs = []
-    for q_chunk, row_chunk in zip(q.flatten(0, 1).split(MAX_BATCH), rows.split(MAX_BATCH), strict=True):
-        gathered = (x.index_select(0, row_chunk.flatten()).view(len(row_chunk), heads, -1, dim) for x in (k, v))
-        outputs.append(dense(q_chunk, *gathered))
+    for windows, window_rows, sample_shared in samples:
+        for q_chunk, row_chunk in zip(windows.split(MAX_BATCH), window_rows.split(MAX_BATCH), strict=True):
+            gathered = [x.index_select(0, row_chunk.flatten()).view(len(row_chunk), heads, -1, dim) for x in (k, v)]
+            if sample_shared is not None:
+                extra = (repeat(x, "heads m d -> n heads m d", n=len(row_chunk)) for x in sample_shared)
+                gathered = [torch.cat(pair, dim=2) for pair in zip(gathered, extra, strict=True)]
+            outputs.append(dense(q_chunk, *gathered))
     out = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return out.unflatten(0, (batch, queries))
 
@@ -152,11 +130,3 @@ def _attend_selected(q: Tensor, k: Tensor, v: Tensor, selected: Tensor, dense: D
 def _mean(x: Tensor) -> Tensor:
     """Mean over the tokens of each window, `b n heads l d` -> `b n heads d`, float32."""
     return x.detach().mean(dim=3, dtype=torch.float32)
-
-
-def _autocast_off(device: str) -> AbstractContextManager[None]:
-    """Keeps scores in float32: autocast would round them, and training would select other windows than sampling."""
-    # Only where it is on: meta tensors and DirectML raise as soon as the context is made.
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return nullcontext()

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .full import DenseAttention
+from .full import DenseAttention, SharedTokens
 from .grid import TokenGrid
 
 
@@ -42,7 +42,14 @@ def unit_bounds(frames: int, unit: int, shifted: bool, shift: int = 2) -> list[t
 
 
 def unit_attention(
-    q: Tensor, k: Tensor, v: Tensor, *, grid: TokenGrid, bounds: list[tuple[int, int]], dense: DenseAttention
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    grid: TokenGrid,
+    bounds: list[tuple[int, int]],
+    dense: DenseAttention,
+    shared: SharedTokens | None = None,
 ) -> Tensor:
     """Full attention inside each unit.
 
@@ -55,21 +62,26 @@ def unit_attention(
         grid: Where the tokens lie.
         bounds: (start, stop) frames of each unit, as `unit_bounds` gives them.
         dense: The attention operation.
+        shared: Keys and values that every query attends to besides.
 
     Returns:
         `b heads (t h w) d`.
     """
     if len(bounds) == 1:
-        return dense(q, k, v)
+        return dense(q, *_joined([k, v], shared))
     references = slice(grid.frames * grid.frame_length, grid.length)
     outputs = []
     for start, stop in bounds:
         unit = slice(start * grid.frame_length, stop * grid.frame_length)
-        keys, values = k[:, :, unit], v[:, :, unit]
+        attended = [k[:, :, unit], v[:, :, unit]]
         if grid.references:
-            keys = torch.cat([keys, k[:, :, references]], dim=2)
-            values = torch.cat([values, v[:, :, references]], dim=2)
-        outputs.append(dense(q[:, :, unit], keys, values))
+            attended = [torch.cat([x, y[:, :, references]], dim=2) for x, y in zip(attended, (k, v), strict=True)]
+        outputs.append(dense(q[:, :, unit], *_joined(attended, shared)))
     if grid.references:
-        outputs.append(dense(q[:, :, references], k, v))
+        outputs.append(dense(q[:, :, references], *_joined([k, v], shared)))
     return torch.cat(outputs, dim=2)
+
+
+def _joined(attended: list[Tensor], shared: SharedTokens | None) -> list[Tensor]:
+    """Keys and values with the shared ones behind them."""
+    return attended if shared is None else [torch.cat(pair, dim=2) for pair in zip(attended, shared, strict=True)]

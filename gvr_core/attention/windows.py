@@ -31,6 +31,14 @@ def windows_per_frame(grid: TokenGrid, window: tuple[int, int], shift: tuple[int
     return rows * columns
 
 
+def axis_spans(length: int, size: int, shift: int) -> list[tuple[int, int, int]]:
+    """The windows along one axis: first cell, and the range (first, end) of the cells whose result the window gives."""
+    spans = [(0, 0, shift)] if shift else []
+    whole = shift + (length - shift) // size * size
+    spans += [(start, start, start + size) for start in range(shift, whole, size)]
+    return spans if whole == length else [*spans, (length - size, whole, length)]
+
+
 def split_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
     """The tokens of each window.
 

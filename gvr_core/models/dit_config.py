@@ -127,9 +127,11 @@ class DiTConfig:
             ValueError: a key is unknown or missing, here or in a part, or a value is out of range.
         """
         _require_keys(cls, values, "model config")
-        _require_keys(AttentionConfig, values["attention"], "attention config")
         _require_keys(ReferenceRanges, values["reference_ranges"], "reference_ranges")
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        if not isinstance(values["attention"], Mapping):
+            raise ValueError(f"attention config is {values['attention']!r}, expected named values")
+        # Fields that are younger than the file take their defaults.
         values["attention"] = AttentionConfig.from_dict(values["attention"])
         values["reference_ranges"] = ReferenceRanges(**values["reference_ranges"])
         return cls(**values)

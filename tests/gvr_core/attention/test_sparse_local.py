@@ -8,8 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from gvr_core.attention import AttentionConfig, TokenGrid, attend, full_attention, sparse_local
-from gvr_core.attention.sparse_local import select_windows
+from gvr_core.attention import (
+    AttentionConfig,
+    SharedTokens,
+    TokenGrid,
+    attend,
+    full_attention,
+    sparse_local,
+    window_bands,
+)
+from gvr_core.attention.selection import select_windows
 from gvr_core.attention.windows import fit_shift, merge_windows, split_windows
 
 DIVISIBLE, RAGGED, SMALL = (6, 8), (5, 7), (2, 3)
@@ -55,8 +63,18 @@ def frame_units(frames: int, unit: int, odd_layer: bool) -> list[int]:
     return [(frame + (unit - 2 if odd_layer else 0)) // unit for frame in range(frames)]
 
 
-def dense_reference(q: Tensor, k: Tensor, v: Tensor, grid: TokenGrid, layer: int, config: AttentionConfig) -> Tensor:
-    """One softmax per query window over the multiset of keys in the windows it attends to."""
+def dense_reference(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    grid: TokenGrid,
+    layer: int,
+    config: AttentionConfig,
+    shared: SharedTokens | None = None,
+) -> Tensor:
+    """One softmax per query window over the multiset of keys in the windows it attends to, and the shared keys."""
+    if shared is None:
+        shared = SharedTokens(k[:, :, :0], v[:, :, :0])
     units = frame_units(grid.frames, config.unit, layer % 2 == 1)
     shifted = config.window_shift and layer % 2 == 1
     windows = [
@@ -81,8 +99,11 @@ def dense_reference(q: Tensor, k: Tensor, v: Tensor, grid: TokenGrid, layer: int
             best_reference = [i for i in visible if is_reference[i]][:1]
             rest = [i for i in visible if i not in best_reference]
             keys = [token for i in [own, *best_reference, *rest[: config.top_k]] for token in windows[i][1]]
-            logits = q[batch, head, tokens] @ k[batch, head, keys].T / math.sqrt(q.shape[-1])
-            out = logits.softmax(-1) @ v[batch, head, keys]
+            attended_k, attended_v = (
+                torch.cat([x[batch, head, keys], extra[batch, head]]) for x, extra in zip((k, v), shared, strict=True)
+            )
+            logits = q[batch, head, tokens] @ attended_k.T / math.sqrt(q.shape[-1])
+            out = logits.softmax(-1) @ attended_v
             for row, token in enumerate(tokens):
                 if token in owned:
                     rows[batch, head, token] = out[row]
@@ -115,6 +136,8 @@ def test_output_and_gradients_equal_the_dense_reference(frames, size, references
     expected = dense_reference(*qkv, grid, layer, config)
 
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+    with torch.no_grad():  # on a CPU another implementation, band by band
+        torch.testing.assert_close(attend(*qkv, grid=grid, layer=layer, config=config), expected, rtol=0, atol=1e-12)
     gradients = torch.autograd.grad((result * weight).sum(), qkv)
     expected_gradients = torch.autograd.grad((expected * weight).sum(), qkv)
     torch.testing.assert_close(gradients, expected_gradients, rtol=0, atol=1e-10)
@@ -159,12 +182,57 @@ def test_tokens_laid_out_as_b_n_heads_d_give_the_same():
     torch.testing.assert_close(attend(*strided, grid=grid, layer=0, config=CONFIG), expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize(("references", "config"), [(0, CONFIG), (2, IN_UNITS), (1, replace(SHIFTED, unit=5))])
+@pytest.mark.parametrize("size", [DIVISIBLE, RAGGED, SMALL])
+def test_shared_tokens_are_attended_by_all(size, references, config):
+    grid = TokenGrid(6, references, *size)
+    qkv = random_qkv(grid, torch.float64)
+    shared = SharedTokens(*torch.randn(2, 2, 2, 5, 4, dtype=torch.float64))
+    expected = dense_reference(*qkv, grid, 1, config, shared)
+    result = attend(*qkv, grid=grid, layer=1, config=config, shared=shared)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [0, 5])
+def test_shared_tokens_with_full_attention(unit):
+    grid = TokenGrid(7, 1, *SMALL)
+    q, k, v = random_qkv(grid, torch.float64)
+    shared = SharedTokens(*torch.randn(2, 2, 2, 5, 4, dtype=torch.float64))
+    mask = torch.ones(grid.length, grid.length + 5, dtype=torch.bool)
+    units = frame_units(7, unit, odd_layer=False)
+    for row, column in product(range(7), range(7)):
+        cells = [slice(frame * grid.frame_length, (frame + 1) * grid.frame_length) for frame in (row, column)]
+        mask[cells[0], cells[1]] = units[row] == units[column]
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        q, torch.cat([k, shared.k], 2), torch.cat([v, shared.v], 2), attn_mask=mask
+    )
+    result = attend(q, k, v, grid=grid, layer=0, config=AttentionConfig(unit=unit), shared=shared)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+
+
+def test_dense_layers_keep_full_attention():
+    grid = TokenGrid(6, 1, *RAGGED)
+    q, k, v = random_qkv(grid, torch.float64)
+    config = replace(IN_UNITS, dense_layers=(1, 3))
+    assert torch.equal(attend(q, k, v, grid=grid, layer=3, config=config), full_attention(q, k, v))
+    sparse = attend(q, k, v, grid=grid, layer=2, config=IN_UNITS)
+    assert torch.equal(attend(q, k, v, grid=grid, layer=2, config=config), sparse)
+
+
+@pytest.mark.parametrize("threads", [1, 4, 100])
+def test_bands_worked_on_together_do_not_change_the_result(monkeypatch, threads):
+    grid = TokenGrid(6, 1, *RAGGED)
+    qkv = random_qkv(grid, torch.float64)
+    expected = attend(*qkv, grid=grid, layer=1, config=SHIFTED)
+    monkeypatch.setattr(window_bands, "WINDOWS_PER_THREAD", threads)
+    torch.testing.assert_close(attend(*qkv, grid=grid, layer=1, config=SHIFTED), expected, rtol=0, atol=1e-14)
+
+
 def test_memory_limits_do_not_change_the_result(monkeypatch):
     grid = TokenGrid(6, 1, *RAGGED)
     q, k, v = random_qkv(grid, torch.float64, heads=5)
     expected = attend(q, k, v, grid=grid, layer=1, config=IN_UNITS)
-    two_heads = 2 * q[:, :1].numel() * q.element_size()
-    monkeypatch.setattr(sparse_local, "GROUP_BYTES", two_heads)
+    two_heads = sparse_local.COPIES * 2 * q[:, :1].numel() * q.element_size()
     monkeypatch.setattr(sparse_local, "MAX_BATCH", 3)
     shapes = []
 
@@ -172,7 +240,7 @@ def test_memory_limits_do_not_change_the_result(monkeypatch):
         shapes.append(tuple(q.shape))
         return full_attention(q, k, v)
 
-    result = attend(q, k, v, grid=grid, layer=1, config=IN_UNITS, dense=dense)
+    result = attend(q, k, v, grid=grid, layer=1, config=IN_UNITS, dense=dense, extra_bytes=two_heads)
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-14)
     assert max(shape[0] for shape in shapes) == 3
     assert {shape[1] for shape in shapes} == {2, 1}

@@ -32,13 +32,15 @@ def test_all_wrong_keys_are_named():
         DiTConfig.from_dict(values)
 
 
-@pytest.mark.parametrize("part", ["attention", "reference_ranges"])
-def test_wrong_keys_of_a_part_are_named(part):
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [("attention", "unknown keys colour"), ("reference_ranges", "unknown colour, missing image_start")],
+)
+def test_wrong_keys_of_a_part_are_named(part, message):
     values = CONFIG.to_dict()
     values[part] = {**values[part], "colour": 1}
-    first = next(iter(values[part]))
-    del values[part][first]
-    with pytest.raises(ValueError, match=rf"unknown colour, missing {first}"):
+    del values[part][next(iter(values[part]))]
+    with pytest.raises(ValueError, match=message):
         DiTConfig.from_dict(values)
     with pytest.raises(ValueError, match="expected named values"):
         DiTConfig.from_dict(CONFIG.to_dict() | {part: None})
@@ -73,3 +75,9 @@ def test_wrong_keys_of_a_part_are_named(part):
 def test_bad_values_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(CONFIG, **change)
+
+
+def test_a_config_older_than_an_attention_field_takes_its_default():
+    values = CONFIG.to_dict()
+    del values["attention"]["dense_layers"]
+    assert DiTConfig.from_dict(values).attention.dense_layers == ()

@@ -1,0 +1,141 @@
+"""Sparse local attention on a CPU: a few bands of windows at a time, in buffers that stay in the cache.
+
+The result is that of `sparse_local`, whose large copies cost a CPU more than the arithmetic: fresh memory has to be
+mapped page by page. Here only the windows of one head's keys and values are copied as a whole; queries, gathered keys,
+scores and results live in small buffers that are used again and again. The explicit form matmul, softmax, matmul is
+faster than the fused kernel on blocks of this size, most of all in bfloat16. Without gradients only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from .grid import TokenGrid
+from .selection import select_for_grid
+from .windows import axis_spans, merge_windows, split_windows
+
+WINDOWS_PER_THREAD = 5
+"""Windows of one head that a thread works on together; 9 x 12 of 128 channels then fit a core's cache."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """One row of windows in one frame: the rows it covers, and those of them that it gives the result of."""
+
+    frame: int
+    top: int
+    first_own: int
+    end_own: int
+
+
+def band_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    grid: TokenGrid,
+    bounds: list[tuple[int, int]],
+    window: tuple[int, int],
+    shift: tuple[int, int],
+    top_k: int,
+) -> Tensor:
+    """As `sparse_local_attention` with the plain dense operation; `window` and `shift` must fit the grid."""
+    out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+    for sample in range(len(q)):
+        for head in range(q.shape[1]):
+            one = slice(head, head + 1)
+            _attend_head(
+                *(x[sample : sample + 1, one] for x in (q, k, v, out)),
+                grid=grid,
+                bounds=bounds,
+                window=window,
+                shift=shift,
+                top_k=top_k,
+            )
+    return out
+
+
+def _attend_head(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    *,
+    grid: TokenGrid,
+    bounds: list[tuple[int, int]],
+    window: tuple[int, int],
+    shift: tuple[int, int],
+    top_k: int,
+) -> None:
+    """One head, `1 1 n d` each; writes into `out`."""
+    keys, values = (rearrange(split_windows(x, grid, window, shift), "1 n 1 l d -> n (l d)") for x in (k, v))
+    rows = axis_spans(grid.height, window[0], shift[0])
+    bands = [Band(frame, *row) for frame in range(grid.total_frames) for row in rows]
+    layout = _BandLayout(grid, window, shift)
+    columns = len(axis_spans(grid.width, window[1], shift[1]))
+    q_frames, out_frames = (rearrange(x, "1 1 (t h w) d -> t h w d", h=grid.height, w=grid.width) for x in (q, out))
+
+    q_mean = torch.cat([layout.split(q_frames, band).mean(dim=1, dtype=torch.float32) for band in bands])
+    k_mean = rearrange(keys, "n (l d) -> n l d", d=q.shape[-1]).mean(dim=1, dtype=torch.float32)
+    parts = select_for_grid(q_mean[None, None], k_mean[None, None], grid=grid, bounds=bounds, top_k=top_k)
+
+    at_once = max(1, round(WINDOWS_PER_THREAD * torch.get_num_threads() / columns))
+    for queries, selected in parts:
+        workspace = _Workspace(keys, values, per_window=selected.shape[-1], windows=at_once * columns, dim=q.shape[-1])
+        first, last = queries.start // columns, queries.stop // columns
+        for start in range(first, last, at_once):
+            piece = bands[start : min(start + at_once, last)]
+            offset = start * columns - queries.start
+            attended = workspace.attend(
+                torch.cat([layout.split(q_frames, band) for band in piece]),
+                selected[0, 0, offset : offset + len(piece) * columns],
+            )
+            for band, windows in zip(piece, attended.split(columns), strict=True):
+                layout.write(windows, out_frames, band)
+
+
+class _BandLayout:
+    """Cuts a band into windows and writes it back."""
+
+    def __init__(self, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int]) -> None:
+        self.grid = TokenGrid(frames=1, references=0, height=window[0], width=grid.width)
+        self.window, self.shift = window, (0, shift[1])
+
+    def split(self, frames: Tensor, band: Band) -> Tensor:
+        """`t h w d` -> the band's windows, `columns l d`."""
+        tokens = rearrange(frames[band.frame, band.top : band.top + self.window[0]], "h w d -> 1 1 (h w) d")
+        return rearrange(split_windows(tokens, self.grid, self.window, self.shift), "1 n 1 l d -> n l d")
+
+    def write(self, windows: Tensor, frames: Tensor, band: Band) -> None:
+        """The rows that the band's windows `columns l d` give, into `t h w d`."""
+        tokens = merge_windows(rearrange(windows, "n l d -> 1 n 1 l d"), self.grid, self.window, self.shift)
+        rows = rearrange(tokens, "1 1 (h w) d -> h w d", w=self.grid.width)
+        frames[band.frame, band.first_own : band.end_own] = rows[band.first_own - band.top : band.end_own - band.top]
+
+
+class _Workspace:
+    """Buffers for the keys, values, scores and results of a piece, used again for every piece."""
+
+    def __init__(self, keys: Tensor, values: Tensor, *, per_window: int, windows: int, dim: int) -> None:
+        self.keys, self.values, self.dim = keys, values, dim
+        length = keys.shape[1] // dim
+        self.gathered_keys = keys.new_empty(windows * per_window, keys.shape[1])
+        self.gathered_values = torch.empty_like(self.gathered_keys)
+        self.scores = keys.new_empty(windows, length, per_window * length)
+        self.results = keys.new_empty(windows, length, dim)
+
+    def attend(self, q: Tensor, selected: Tensor) -> Tensor:
+        """Windows of queries `n l d` and the windows they attend to `n s` -> `n l d`, valid until the next call."""
+        n, per_window = selected.shape
+        chosen = selected.flatten()
+        keys = torch.index_select(self.keys, 0, chosen, out=self.gathered_keys[: n * per_window])
+        values = torch.index_select(self.values, 0, chosen, out=self.gathered_values[: n * per_window])
+        keys, values = (rearrange(x, "(n s) (l d) -> n (s l) d", s=per_window, d=self.dim) for x in (keys, values))
+        scores = self.scores[:n]
+        # beta 0: what the buffer holds is not read.
+        torch.baddbmm(scores, q, keys.transpose(1, 2), beta=0, alpha=self.dim**-0.5, out=scores)
+        return torch.bmm(scores.softmax(dim=-1), values, out=self.results[:n])
