@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import host
+from .attention import SparseAttention
 from .cascade import LatentCascadeUpsample
 from .guidance import MultiCFGGuider
 from .loaders import LoadCascade
@@ -22,6 +23,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     PNDMSampler,
     DetailAwareSigmas,
     PartialSigmas,
+    SparseAttention,
     EncodeVideo,
     DecodeVideo,
     SampleClip,

@@ -33,7 +33,7 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.latest import io
 from torch import Tensor, nn
 
-from ..gvr_core.attention import full_attention
+from ..gvr_core.attention import DenseAttention, full_attention
 
 log = logging.getLogger("gvr")
 
@@ -51,6 +51,8 @@ calc_cond_batch = comfy.samplers.calc_cond_batch
 check_interrupt = comfy.model_management.throw_exception_if_processing_interrupted
 ProgressBar = comfy.utils.ProgressBar
 
+OVERRIDE = "optimized_attention_override"
+"""Key of transformer_options: a function that other packs and our own put in front of the attention backend."""
 MODEL_FOLDERS = ("gvr", "diffusion_models")
 """Folder names of `models` and of extra_model_paths.yaml in which cascades are looked for, first hit wins."""
 
@@ -134,14 +136,31 @@ def host_latent_format(space: str) -> type[LatentFormat] | None:
 # Sampling
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, transformer_options: dict[str, Any]) -> Tensor:
-    """The user's attention backend, with the overrides of other packs, on `b heads n d`."""
-    if q.device.type == "cpu" and "optimized_attention_override" not in transformer_options:
+def dense_attention(device: torch.device, transformer_options: dict[str, Any]) -> DenseAttention:
+    """The user's attention backend, with the overrides of other packs, as gvr_core calls attention."""
+    if device.type == "cpu" and OVERRIDE not in transformer_options:
         # ComfyUI's choice for CPUs saves memory that attention inside windows does not need, and is slower.
-        return full_attention(q, k, v)
-    return optimized_attention(
-        q, k, v, q.shape[1], skip_reshape=True, skip_output_reshape=True, transformer_options=transformer_options
-    )
+        return full_attention
+
+    def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return optimized_attention(
+            q, k, v, q.shape[1], skip_reshape=True, skip_output_reshape=True, transformer_options=transformer_options
+        )
+
+    return dense
+
+
+def with_diffusion_model_wrapper(model: Any, key: str, wrapper: Callable) -> Any:
+    """A clone of a MODEL whose diffusion model is called through `wrapper(executor, *args, **kwargs)`."""
+    clone = model.clone()
+    clone.remove_wrappers_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, key)
+    clone.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, key, wrapper)
+    return clone
+
+
+def percent_to_sigma(model: Any, percent: float) -> float:
+    """The sigma at which a share of a run, 0 to 1, is done."""
+    return float(model.get_model_object("model_sampling").percent_to_sigma(percent))
 
 
 def wrap_diffusion_model(forward: Callable, owner: nn.Module, transformer_options: dict[str, Any]) -> Callable:

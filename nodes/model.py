@@ -25,6 +25,9 @@ from . import host
 
 log = logging.getLogger("gvr")
 
+ATTENTION = "gvr_attention"
+"""Key of transformer_options: another `AttentionConfig` than the checkpoint's."""
+
 
 class CascadeDiT(DiT):
     """gvr_core's DiT with the signature and the attribute (`dtype`) by which ComfyUI calls a diffusion model."""
@@ -34,6 +37,9 @@ class CascadeDiT(DiT):
     ) -> None:
         super().__init__(config, operations=operations, device=device, dtype=dtype)
         self.dtype = dtype
+        for block in self.blocks:
+            # A single evaluation at 4K takes minutes: the stop button is heard between layers too.
+            block.register_forward_pre_hook(lambda *_: host.check_interrupt())
 
     def forward(
         self,
@@ -71,13 +77,9 @@ class CascadeDiT(DiT):
         reference_times: Sequence[int] = (),
         **_: Any,
     ) -> Tensor:
-        def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            # A single evaluation at 4K takes minutes: the stop button is heard between layers too.
-            host.check_interrupt()
-            return host.attention(q, k, v, transformer_options)
-
         host.check_interrupt()
-        self.dense = dense
+        self.dense = host.dense_attention(x.device, transformer_options)
+        self.attention = transformer_options.get(ATTENTION, self.config.attention)
         latent, condition = x.split([self.config.latent_channels, self.config.condition_channels], dim=1)
         return super().forward(
             latent,

@@ -35,6 +35,7 @@ class DiT(nn.Module):
     Attributes:
         config: its architecture.
         dense: the attention operation, `(q, k, v)` on `b heads n d`; read at every call, a host may set it.
+        attention: form of the 3-D attention, the config's; read at every call, a host may set another one.
         gradient_checkpointing: set it to True to recompute each block in the backward pass instead of keeping its
             activations; the gradients are the same.
     """
@@ -59,7 +60,8 @@ class DiT(nn.Module):
             dense: the attention operation.
         """
         super().__init__()
-        self.config, self.dense, self.gradient_checkpointing = config, dense, False
+        self.config, self.attention, self.dense = config, config.attention, dense
+        self.gradient_checkpointing = False
         factory = {"device": device, "dtype": dtype}
         dim, patch = config.dim, config.patch_size
         linear = operations.Linear
@@ -170,7 +172,7 @@ class DiT(nn.Module):
         layout = TokenContext(
             grid=TokenGrid(frames=x.shape[2], references=len(reference_times), height=height, width=width),
             rotary=rotary_table(config.head_dim, times, height, width, device=x.device),
-            attention=config.attention,
+            attention=self.attention,
             dense=self.dense,
         )
         tokens = rearrange(tokens, "b d t h w -> b (t h w) d").contiguous()
