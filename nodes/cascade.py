@@ -62,7 +62,7 @@ class LatentCascadeUpsample(io.ComfyNode):
                     tooltip="Noise mixed into the condition, 0 (none) to 0.95; -1 takes the checkpoint's own value. "
                     "Low "
                     "is faithful, high restores more and invents more. Trained ranges: 0.3 to 0.6 for SimpleGVR's "
-                    "recipe, 0.2 to 0.6 for UniMMVSR's, 0 to 0.1 for nano; outside its range a checkpoint warns.",
+                    "recipe, 0.2 to 0.6 for UniMMVSR's, 0 to 0.3 for nano; outside its range a checkpoint warns.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -213,7 +213,11 @@ def _condition(
     for note in inference.outside_training(**run, has_references=False):
         log.warning("%s", note)
     noisy = augment(cascade.process_latent_in(upsampled), noise_aug=level, seed=seed)
-    return {"concat_latent_image": cascade.process_latent_out(noisy), "gvr_noise_level": level}
+    return {
+        "concat_latent_image": cascade.process_latent_out(noisy),
+        "gvr_noise_level": level,
+        "gvr_reference_ranges": cascade.config.reference_ranges,
+    }
 
 
 def _prompt(conditioning: list | None, cascade: CascadeModel) -> list:

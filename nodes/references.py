@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from einops import rearrange
 from torch import Tensor
 
-from ..gvr_core.references import fit_reference
+from ..gvr_core.references import ReferenceRanges, fit_reference, time_indices
 from . import host
 from .vae import pad_to_frames, vae_space
 
@@ -65,9 +65,11 @@ class ReferenceTokens(io.ComfyNode):
         pictures = [picture for n in range(1, MAX_IMAGES + 1) for picture in _pictures(images.get(f"image_{n}"))]
         if not pictures and video is None:
             raise ValueError("no reference is connected: connect at least one image or the video, or remove this node")
-        if len(pictures) > MAX_IMAGES:
-            raise ValueError(f"got {len(pictures)} reference pictures, expected at most {MAX_IMAGES}: remove some")
+        frames = 0 if video is None else vae_space(vae).latent_frames(len(video))
         height, width = _canvas(positive, vae)
+        ranges = positive[0][1].get("gvr_reference_ranges", ReferenceRanges())
+        # Its errors, before any work.
+        time_indices(1, len(pictures), frames, ranges)
         latents = [_encode(vae, rearrange(p, "h w c -> c 1 h w"), height, width) for p in pictures]
         if video is not None:
             latents.append(_encode(vae, rearrange(video, "t h w c -> c t h w"), height, width))

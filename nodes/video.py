@@ -36,7 +36,15 @@ class SampleClip(io.ComfyNode):
                 io.Int.Input("width", default=384, min=16, max=4096, step=8, tooltip="Pixels, 16 to 4096."),
                 io.Int.Input("height", default=224, min=16, max=4096, step=8, tooltip="Pixels, 16 to 4096."),
                 io.Int.Input("frames", default=25, min=1, max=1000, tooltip="Frames, 1 to 1000, at 24 per second."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, tooltip="Textures and colours, 0 to 2^32-1."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFF,
+                    # Said, because ComfyUI would add it by the name, and a test clip should stay as it is.
+                    control_after_generate=False,
+                    tooltip="Textures and colours, 0 to 2^32-1.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The frames."),
