@@ -12,6 +12,7 @@ from torch import Tensor
 from ..gvr_core.cascade import UPSAMPLERS, augment, upsample
 from ..gvr_core.geometry import LATENT_SPACES, LatentSpace, UpscalePlan, plan_short_side, plan_upscale
 from . import host
+from .choices import check_choice
 from .latents import check_space, size_of, video_latent, with_size
 from .model import CascadeModel, cascade_of
 from .vae import HostCodec, vae_space
@@ -130,6 +131,8 @@ class LatentCascadeUpsample(io.ComfyNode):
         vae: Any = None,
         source_vae: Any = None,
     ) -> io.NodeOutput:
+        check_choice("target", target, TARGETS)
+        check_choice("upsampler", upsampler, UPSAMPLERS)
         latent = video_latent(samples)
         cascade = None if model is None else cascade_of(model)
         space = _space(cascade, vae, latent)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..gvr_core.guidance import MultiGuidance
 from . import host
+from .choices import check_choice
 from .model import cascade_of
 
 log = logging.getLogger("gvr")
@@ -28,8 +29,9 @@ class MultiCFG(host.CFGGuider):
     def __init__(
         self, model: Any, positive: list, negative: list, guidance: MultiGuidance, null_reference: str
     ) -> None:
-        """Raises ValueError where the model is no cascade."""
+        """Raises ValueError where the model is no cascade or a choice is unknown."""
         super().__init__(model)
+        check_choice("null_reference", null_reference, NULL_REFERENCES)
         self.guidance = guidance
         self.has_text = cascade_of(model).config.text_dim > 0
         references = {

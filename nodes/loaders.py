@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from ..gvr_core.cascade import nano_path
 from ..gvr_core.checkpoints import read_header
 from . import host
+from .choices import check_choice
 from .model import load_cascade
 from .vae import MissingVAE, load_bundled_vae, rgb_factors
 
@@ -62,6 +63,7 @@ class LoadCascade(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str, weight_dtype: str) -> io.NodeOutput:
+        check_choice("weight_dtype", weight_dtype, DTYPES)
         path = nano_path() if checkpoint == NANO else host.model_path(checkpoint)
         header = read_header(path)
         has_vae = "vae" in header.parts

@@ -11,6 +11,7 @@ from ..gvr_core.guidance import MultiGuidance
 from ..gvr_core.noise import SAMPLING, frame_noise
 from ..gvr_core.solvers import pndm
 from . import host
+from .choices import check_choice
 from .guidance import MultiCFG, guidance_inputs
 from .latents import video_latent
 from .schedules import partial_schedule
@@ -74,8 +75,8 @@ class MultiCFGSampler(io.ComfyNode):
             node_id="GVRMultiCFGSampler",
             display_name="Multi-CFG Sampler",
             category="GVR",
-            description="Runs the cascade, guided by text and references with separate strengths. The same seeds give "
-            "the same result as `python -m gvr_core upscale`.",
+            description="Runs the cascade, guided by text and references with separate strengths. Noise and arithmetic "
+            "are those of `python -m gvr_core upscale`: the same seeds give the same picture.",
             search_aliases=["ksampler", "video upscale", "super resolution", "UniMMVSR"],
             inputs=[
                 io.Model.Input("model", tooltip="The cascade (Load GVR Cascade)."),
@@ -158,6 +159,7 @@ class MultiCFGSampler(io.ComfyNode):
         n_ref: int,
         null_reference: str,
     ) -> io.NodeOutput:
+        check_choice("sampler_name", sampler_name, [PNDM, *host.sampler_names()])
         guidance = MultiGuidance(s_txt=s_txt, s_ref=s_ref, n_ref=n_ref)
         if s_ref > 0:
             guidance.validate(steps)

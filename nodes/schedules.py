@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..gvr_core.schedules import DetailTable, make_sigmas, resample_below
 from . import host
+from .choices import check_choice
 from .model import cascade_of
 
 DENSE_STEPS = 1000
@@ -21,6 +22,7 @@ def partial_schedule(model: Any, scheduler: str, steps: int, alpha: float, *, sa
     Raises:
         ValueError: the model is no flow model, or alpha is out of its range.
     """
+    check_choice("scheduler", scheduler, host.scheduler_names())
     if not host.is_flow(model):
         raise ValueError(
             "the model is no flow model, its noise levels are no share of noise between 0 and 1: use ComfyUI's own "
