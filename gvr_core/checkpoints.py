@@ -236,5 +236,6 @@ def check_state_dict(module: nn.Module, tensors: Mapping[str, Tensor], *, source
             raise ValueError(
                 f"{source}: {name} has shape {tuple(tensor.shape)}, its config says {tuple(expected[name].shape)}"
             )
-        if not torch.isfinite(tensor).all():
+        # 8-bit floats have no isfinite of their own.
+        if not torch.isfinite(tensor.float() if tensor.element_size() == 1 else tensor).all():
             raise ValueError(f"{source}: {name} holds values that are not finite: the file is damaged")

@@ -107,7 +107,8 @@ def fit_reference(reference: Tensor, height: int, width: int) -> Tensor:
     rows, columns = reference.shape[-2:]
     if rows > height or columns > width:
         reference = _shrink(reference, height, width)
-        logger.info("reference of %d x %d pixels shrunk to %d x %d", rows, columns, *reference.shape[-2:])
+        shrunk = (columns, rows, *reversed(reference.shape[-2:]))
+        logger.warning("a reference of %d x %d pixels is larger than the target: shrunk to %d x %d", *shrunk)
         rows, columns = reference.shape[-2:]
     canvas = reference.new_zeros(*reference.shape[:-2], height, width)
     top, left = (height - rows) // 2, (width - columns) // 2

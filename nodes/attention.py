@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -46,12 +47,12 @@ class SparseAttention(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "top_k",
-                    default=1,
+                    default=8,
                     min=0,
                     max=100000,
-                    tooltip="Other windows that each window attends to, chosen per head, 0 or more. 1 in SimpleGVR; "
-                    "models "
-                    "that were not trained with it want more (8 to 32) for a result close to full attention.",
+                    tooltip="Other windows that each window attends to, chosen per head, 0 or more. Models trained "
+                    "with it "
+                    "need 1 (SimpleGVR); others want more, at more cost: try 8 first.",
                 ),
                 io.Boolean.Input(
                     "temporal_units",
@@ -117,7 +118,8 @@ class SparseAttention(io.ComfyNode):
         )
         patch = SparsePatch(
             config,
-            start_sigma=host.percent_to_sigma(model, start_percent),
+            # Rounding may leave the first sigma of a run a little above the highest there should be.
+            start_sigma=host.percent_to_sigma(model, start_percent) if start_percent else math.inf,
             end_sigma=host.percent_to_sigma(model, end_percent),
             min_tokens=min_tokens,
         )

@@ -135,14 +135,13 @@ class LatentCascadeUpsample(io.ComfyNode):
         check_choice("upsampler", upsampler, UPSAMPLERS)
         latent = video_latent(samples)
         cascade = None if model is None else cascade_of(model)
-        space = _space(cascade, vae, latent)
-        source = space
+        space = source = _space(cascade, vae, latent)
         if source_vae is not None:
             if upsampler != "pixel":
                 raise ValueError("source_vae is connected, which only upsampler `pixel` uses: set upsampler to pixel")
             source = vae_space(source_vae)
             check_space(latent, source, owner="source_vae")
-        else:
+        elif cascade is not None or vae is not None:
             check_space(latent, space, owner="this cascade" if cascade else "the VAE")
         frames, height, width = size_of(samples, source)
         plan = _plan(space, height, width, target, scale)
@@ -154,8 +153,18 @@ class LatentCascadeUpsample(io.ComfyNode):
             positive = host.set_values(_prompt(positive, cascade), values)
             negative = host.set_values(_prompt(negative, cascade), values)
         return io.NodeOutput(
-            positive or [], negative or [], with_size(torch.zeros_like(upsampled), **size), with_size(upsampled, **size)
+            _or_blocked(positive, "positive"),
+            _or_blocked(negative, "negative"),
+            with_size(torch.zeros_like(upsampled), **size),
+            with_size(upsampled, **size),
         )
+
+
+def _or_blocked(conditioning: list | None, name: str) -> Any:
+    """The CONDITIONING; where there is none, nodes that use it are told so instead of running on nothing."""
+    if conditioning is not None:
+        return conditioning
+    return host.blocked(f"{name} of Latent Cascade Upsample is used, but neither {name} nor model is connected to it")
 
 
 def _space(cascade: CascadeModel | None, vae: Any, latent: Tensor) -> LatentSpace:
@@ -164,11 +173,15 @@ def _space(cascade: CascadeModel | None, vae: Any, latent: Tensor) -> LatentSpac
         return cascade.space
     if vae is not None:
         return vae_space(vae)
-    for space in LATENT_SPACES.values():
-        if space.channels == latent.shape[1]:
-            return space
-    known = ", ".join(str(space.channels) for space in LATENT_SPACES.values())
-    raise ValueError(f"the latent has {latent.shape[1]} channels, expected one of {known}: connect model or vae")
+    # Wan 2.1 and HunyuanVideo have the same strides; Wan 2.2 5B and nano have not, with as many channels.
+    fitting = [space for space in LATENT_SPACES.values() if space.channels == latent.shape[1]]
+    if len({(space.spatial, space.temporal) for space in fitting}) != 1:
+        raise ValueError(
+            f"a latent of {latent.shape[1]} channels does not tell its size in pixels: connect model, or the VAE of "
+            f"its "
+            "model to vae"
+        )
+    return fitting[0]
 
 
 def _plan(space: LatentSpace, height: int, width: int, target: str, scale: float) -> UpscalePlan:
@@ -210,8 +223,10 @@ def _condition(
     cascade: CascadeModel, upsampled: Tensor, plan: UpscalePlan, route: str, noise_aug: float, seed: int
 ) -> dict[str, Any]:
     """What the cascade finds in CONDITIONING; latents there are raw, the noise is mixed in model space."""
+    if noise_aug < 0 and noise_aug != NOISE_OF_CHECKPOINT:
+        raise ValueError(f"noise_aug is {noise_aug}, expected 0 to 0.95, or -1 for the checkpoint's own value")
     inference = cascade.header.inference
-    level = inference.noise_aug if noise_aug < 0 else noise_aug
+    level = inference.noise_aug if noise_aug == NOISE_OF_CHECKPOINT else noise_aug
     run = {"scale": plan.scale, "noise_aug": level, "upsampler": route}
     for note in inference.outside_training(**run, has_references=False):
         log.warning("%s", note)
@@ -231,4 +246,5 @@ def _prompt(conditioning: list | None, cascade: CascadeModel) -> list:
             "positive or negative is not connected, but this cascade was trained with text: connect CLIP Text Encode, "
             "with an empty text if there is nothing to say"
         )
-    return [[None, {}]]
+    # The cascade drops it; some nodes of ComfyUI want a tensor to be there.
+    return [[torch.zeros(1, 1, 1), {}]]

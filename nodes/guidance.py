@@ -32,7 +32,7 @@ class MultiCFG(host.CFGGuider):
         """Raises ValueError where the model is no cascade or a choice is unknown."""
         super().__init__(model)
         check_choice("null_reference", null_reference, NULL_REFERENCES)
-        self.guidance = guidance
+        self.guidance, self.has_said = guidance, False
         self.has_text = cascade_of(model).config.text_dim > 0
         references = {
             key: positive[0][1][key] for key in ("gvr_references", "gvr_reference_images") if _has(positive, key)
@@ -54,7 +54,7 @@ class MultiCFG(host.CFGGuider):
         self, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, *args: Any, **kw: Any
     ) -> Tensor:
         """As CFGGuider. Raises ValueError where n_ref exceeds the steps."""
-        if self.guidance.s_ref > 0 and len(sigmas) > 1:
+        if self.has_references and self.guidance.s_ref > 0 and len(sigmas) > 1:
             self.guidance.validate(len(sigmas) - 1)
         return super().sample(noise, latent_image, sampler, sigmas, *args, **kw)
 
@@ -83,6 +83,9 @@ class MultiCFG(host.CFGGuider):
         pairs = [pair for _, pair in self.predictions]
         predictions = {pair: value for pair, value in zip(pairs, denoised, strict=True) if pair in needed}
         result = self.guidance.combine(predictions, step, **state)
+        other = options.get("sampler_cfg_function")
+        if other is not None:
+            result = self._replaced(other, result, denoised, conds, hook)
         for function in options.get("sampler_post_cfg_function", []):
             result = function(
                 {
@@ -95,6 +98,17 @@ class MultiCFG(host.CFGGuider):
                 }
             )
         return result
+
+    def _replaced(self, other: Any, result: Tensor, denoised: list, conds: list, hook: dict[str, Any]) -> Tensor:
+        """Another pack's CFG formula in the place of ours, as long as text is all there is to guide by."""
+        if conds[1] is None or any(cond is not None for cond in conds[2:]):
+            if not self.has_said:
+                log.warning("a CFG function of another node (such as RescaleCFG) acts only without reference guidance")
+                self.has_said = True
+            return result
+        x, cond, uncond = hook["input"], denoised[0], denoised[1]
+        predictions = {"cond": x - cond, "uncond": x - uncond, "cond_denoised": cond, "uncond_denoised": uncond}
+        return x - other({**hook, **predictions, "input_cond": conds[0], "input_uncond": conds[1]})
 
     def _evaluate(self, conds: list, x: Tensor, timestep: Tensor, options: dict[str, Any]) -> list[Tensor]:
         """Denoised latents of the conditions that are not None, in one model call where shapes and memory allow."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import comfy.conds
 import comfy.latent_formats
+import comfy.ldm.modules.attention
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
@@ -29,8 +30,8 @@ import comfy.utils
 import folder_paths
 import latent_preview
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor, nn
 
 from ..gvr_core.attention import DenseAttention, full_attention
@@ -47,8 +48,6 @@ CONDConstant, CONDRegular, CONDNoiseShape = (
     comfy.conds.CONDRegular,
     comfy.conds.CONDNoiseShape,
 )
-calc_cond_batch = comfy.samplers.calc_cond_batch
-check_interrupt = comfy.model_management.throw_exception_if_processing_interrupted
 ProgressBar = comfy.utils.ProgressBar
 
 OVERRIDE = "optimized_attention_override"
@@ -111,10 +110,9 @@ def intermediate_device() -> torch.device:
     return comfy.model_management.intermediate_device()
 
 
-def choose_dtypes(
-    stored: torch.dtype, parameters: int, wanted: torch.dtype | None
-) -> tuple[torch.dtype, torch.dtype | None]:
+def choose_dtypes(tensors: dict[str, Tensor], wanted: torch.dtype | None) -> tuple[torch.dtype, torch.dtype | None]:
     """Dtype of the weights, and of the computation where that differs (else None), as ComfyUI's own loaders choose."""
+    stored, parameters = comfy.utils.weight_dtype(tensors), sum(tensor.numel() for tensor in tensors.values())
     management = comfy.model_management
     supported = [torch.bfloat16, torch.float16, torch.float32]
     weights = wanted or management.unet_dtype(model_params=parameters, supported_dtypes=supported, weight_dtype=stored)
@@ -133,7 +131,22 @@ def host_latent_format(space: str) -> type[LatentFormat] | None:
     return getattr(comfy.latent_formats, name, None) if name else None
 
 
-# Sampling
+# Sampling. ComfyUI's functions are looked up when they are called: other packs replace them.
+
+
+def check_interrupt() -> None:
+    """Raises where the user has pressed stop."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def calc_cond_batch(model: Any, conds: list, x: Tensor, timestep: Tensor, options: dict[str, Any]) -> list[Tensor]:
+    """Denoised latents of several conditions, in as few model calls as shapes and memory allow."""
+    return comfy.samplers.calc_cond_batch(model, conds, x, timestep, options)
+
+
+def blocked(message: str) -> ExecutionBlocker:
+    """An output that fails with a message the nodes that use it, and no others."""
+    return ExecutionBlocker(message)
 
 
 def dense_attention(device: torch.device, transformer_options: dict[str, Any]) -> DenseAttention:
@@ -143,7 +156,7 @@ def dense_attention(device: torch.device, transformer_options: dict[str, Any]) -
         return full_attention
 
     def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return optimized_attention(
+        return comfy.ldm.modules.attention.optimized_attention(
             q, k, v, q.shape[1], skip_reshape=True, skip_output_reshape=True, transformer_options=transformer_options
         )
 
@@ -153,7 +166,6 @@ def dense_attention(device: torch.device, transformer_options: dict[str, Any]) -
 def with_diffusion_model_wrapper(model: Any, key: str, wrapper: Callable) -> Any:
     """A clone of a MODEL whose diffusion model is called through `wrapper(executor, *args, **kwargs)`."""
     clone = model.clone()
-    clone.remove_wrappers_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, key)
     clone.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, key, wrapper)
     return clone
 

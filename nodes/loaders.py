@@ -9,7 +9,7 @@ from ..gvr_core.cascade import nano_path
 from ..gvr_core.checkpoints import read_header
 from . import host
 from .choices import check_choice
-from .model import load_cascade
+from .model_loading import load_cascade
 from .vae import MissingVAE, load_bundled_vae, rgb_factors
 
 NANO = "nano (bundled)"
@@ -71,7 +71,7 @@ class LoadCascade(io.ComfyNode):
         return io.NodeOutput(model, load_bundled_vae(path) if has_vae else MissingVAE(path.name, header.space))
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, weight_dtype: str) -> tuple:
+    def fingerprint_inputs(cls, checkpoint: str = NANO, weight_dtype: str = "default") -> tuple:
         """Read again when the file has changed."""
         if checkpoint == NANO:
             return checkpoint, weight_dtype

@@ -9,15 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..gvr_core.checkpoints import Header, build_part, check_state_dict, load_part, read_header, read_part
+from ..gvr_core.attention import full_attention
 from ..gvr_core.geometry import LatentSpace, latent_space
-from ..gvr_core.latent_values import denormalize, normalize
 from ..gvr_core.models.dit import DiT
 from ..gvr_core.models.dit_config import DiTConfig
 from ..gvr_core.references import time_indices
@@ -37,6 +35,12 @@ class CascadeDiT(DiT):
     ) -> None:
         super().__init__(config, operations=operations, device=device, dtype=dtype)
         self.dtype = dtype
+        if dtype is not None and dtype.itemsize == 1:
+            # A few MB, and more than a quarter of the error that 8 bits make (measured on nano).
+            for name in ("patch_embedding", "time_embedding", "noise_embedding", "time_projection", "head"):
+                part = getattr(self, name)
+                if part is not None:
+                    part.to(torch.float32)
         for block in self.blocks:
             # A single evaluation at 4K takes minutes: the stop button is heard between layers too.
             block.register_forward_pre_hook(lambda *_: host.check_interrupt())
@@ -78,18 +82,22 @@ class CascadeDiT(DiT):
         **_: Any,
     ) -> Tensor:
         host.check_interrupt()
+        latent, condition = x.split([self.config.latent_channels, self.config.condition_channels], dim=1)
         self.dense = host.dense_attention(x.device, transformer_options)
         self.attention = transformer_options.get(ATTENTION, self.config.attention)
-        latent, condition = x.split([self.config.latent_channels, self.config.condition_channels], dim=1)
-        return super().forward(
-            latent,
-            timestep,
-            context,
-            condition=condition,
-            noise_level=noise_level,
-            references=references,
-            reference_times=reference_times,
-        )
+        try:
+            return super().forward(
+                latent,
+                timestep,
+                context,
+                condition=condition,
+                noise_level=noise_level,
+                references=references,
+                reference_times=reference_times,
+            )
+        finally:
+            # The options hold other packs' tensors, which must not outlive the call.
+            self.dense, self.attention = full_attention, self.config.attention
 
 
 class CascadeModel(host.BaseModel):
@@ -101,7 +109,7 @@ class CascadeModel(host.BaseModel):
         upsampler: the latent upsampler under memory management, None where the checkpoint has none.
     """
 
-    def __init__(self, model_config: CascadeConfig, device: torch.device | None = None) -> None:
+    def __init__(self, model_config: Any, device: torch.device | None = None) -> None:
         config = model_config.dit
         super().__init__(model_config, host.ModelType.FLOW, device=device, unet_model=partial(CascadeDiT, config))
         self.header, self.config, self.upsampler = model_config.header, config, None
@@ -161,6 +169,10 @@ class CascadeModel(host.BaseModel):
         references = values.get("gvr_references")
         return {} if references is None else {"references": list(references.shape)}
 
+    def resize_cond_for_context_window(self, cond_key: str, cond_value: Any, *_: Any, **__: Any) -> Any:
+        """References belong to every window, whatever their length; all else is cut by the host."""
+        return cond_value if cond_key in ("references", "reference_times") else None
+
     def _text(self, tokens: Tensor | None) -> Tensor:
         wanted = self.config.text_dim
         if tokens is None:
@@ -174,79 +186,6 @@ class CascadeModel(host.BaseModel):
                 "encoder of its base model (umt5-xxl for Wan)"
             )
         return tokens
-
-
-class CascadeConfig(host.ModelConfig):
-    """What ComfyUI wants to know of a model before it is built."""
-
-    unet_extra_config: dict[str, Any] = {}  # noqa: RUF012  the host's attribute
-
-    def __init__(self, header: Header, dit: DiTConfig, latent_format: type[host.LatentFormat]) -> None:
-        self.header, self.dit = header, dit
-        self.latent_format = latent_format
-        self.sampling_settings = {"shift": header.inference.shift}
-        # Wan's factor, which the host's estimate was measured for.
-        self.memory_usage_factor = dit.dim / 2222
-        super().__init__({"image_model": "gvr", "dim": dit.dim, "num_layers": dit.num_layers})
-
-
-def latent_format(space: LatentSpace, rgb_factors: list[list[float]] | None = None) -> type[host.LatentFormat]:
-    """ComfyUI's latent format of a space; for spaces it does not know one of our own, with the preview's colours.
-
-    Args:
-        space: the latent space.
-        rgb_factors: for each channel what it adds to red, green and blue, in [-1, 1] units.
-    """
-    known = host.host_latent_format(space.name)
-    if known is not None:
-        return known
-
-    class CascadeLatents(host.LatentFormat):
-        latent_channels = space.channels
-        latent_dimensions = 3
-        spacial_downscale_ratio = space.spatial
-        temporal_downscale_ratio = space.temporal
-        latent_rgb_factors = rgb_factors
-
-        def process_in(self, latent: Tensor) -> Tensor:
-            return normalize(latent, space.name)
-
-        def process_out(self, latent: Tensor) -> Tensor:
-            return denormalize(latent, space.name)
-
-    return CascadeLatents
-
-
-def load_cascade(path: Path, *, dtype: torch.dtype | None, rgb_factors: list[list[float]] | None = None) -> Any:
-    """A checkpoint as a MODEL.
-
-    Args:
-        path: of the checkpoint.
-        dtype: of the weights; None lets the host choose.
-        rgb_factors: see `latent_format`.
-
-    Raises:
-        ValueError: as `read_header`; it holds no cascade; or its tensors do not fit its header.
-    """
-    header = read_header(path)
-    if "dit" not in header.parts:
-        raise ValueError(f"{path.name} holds {', '.join(header.parts)}, but no cascade: choose a checkpoint with a dit")
-    with torch.device("meta"):
-        skeleton = build_part("dit", header.parts["dit"])
-    if header.inference is None or not skeleton.config.condition_channels:
-        raise ValueError(f"{path.name} holds a dit that is no cascade yet: train and export it first")
-    tensors = read_part(path, "dit")
-    check_state_dict(skeleton, tensors, source=path.name)
-
-    config = CascadeConfig(header, skeleton.config, latent_format(latent_space(header.space), rgb_factors))
-    stored = next(iter(tensors.values())).dtype
-    config.set_inference_dtype(*host.choose_dtypes(stored, sum(t.numel() for t in tensors.values()), dtype))
-    model = CascadeModel(config)
-    patcher = host.place(model)
-    host.load_weights(model, patcher, tensors)
-    if "upsampler" in header.parts:
-        model.upsampler = host.place(load_part(path, "upsampler"))
-    return patcher
 
 
 def cascade_of(model: Any) -> CascadeModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import torch
@@ -10,11 +9,10 @@ from comfy_api.latest import io
 from einops import rearrange
 from torch import Tensor
 
+from ..gvr_core.geometry import LatentSpace
 from ..gvr_core.references import ReferenceRanges, fit_reference, time_indices
 from . import host
 from .vae import pad_to_frames, vae_space
-
-log = logging.getLogger("gvr")
 
 MAX_IMAGES = 10
 
@@ -65,11 +63,9 @@ class ReferenceTokens(io.ComfyNode):
         pictures = [picture for n in range(1, MAX_IMAGES + 1) for picture in _pictures(images.get(f"image_{n}"))]
         if not pictures and video is None:
             raise ValueError("no reference is connected: connect at least one image or the video, or remove this node")
-        frames = 0 if video is None else vae_space(vae).latent_frames(len(video))
         height, width = _canvas(positive, vae)
         ranges = positive[0][1].get("gvr_reference_ranges", ReferenceRanges())
-        # Its errors, before any work.
-        time_indices(1, len(pictures), frames, ranges)
+        _check_lengths(len(pictures), video, vae_space(vae), ranges)
         latents = [_encode(vae, rearrange(p, "h w c -> c 1 h w"), height, width) for p in pictures]
         if video is not None:
             latents.append(_encode(vae, rearrange(video, "t h w c -> c t h w"), height, width))
@@ -79,6 +75,17 @@ class ReferenceTokens(io.ComfyNode):
 
 def _pictures(batch: Tensor | None) -> list[Tensor]:
     return [] if batch is None else list(batch)
+
+
+def _check_lengths(pictures: int, video: Tensor | None, space: LatentSpace, ranges: ReferenceRanges) -> None:
+    """Raises ValueError for more than the cascade has places for, before any work."""
+    most = space.video_frames(ranges.max_video)
+    if video is not None and len(video) > most:
+        raise ValueError(
+            f"the reference video has {len(video)} frames, at most {most} fit: shorten it, for example with Image From "
+            "Batch"
+        )
+    time_indices(1, pictures, 0, ranges)
 
 
 def _canvas(conditioning: list, vae: Any) -> tuple[int, int]:
@@ -99,8 +106,6 @@ def _canvas(conditioning: list, vae: Any) -> tuple[int, int]:
 
 def _encode(vae: Any, reference: Tensor, height: int, width: int) -> Tensor:
     """`c t h w` in [0, 1] -> raw latent `1 c t' h' w'` on the target's grid."""
-    rows, columns = reference.shape[-2:]
-    if rows > height or columns > width:
-        log.warning("a reference of %d x %d is larger than the target, %d x %d: shrunk", columns, rows, width, height)
-    fitted = rearrange(fit_reference(reference[:3], height, width), "c t h w -> t h w c")
+    colours = reference[:3] if len(reference) > 1 else reference.expand(3, -1, -1, -1)  # alpha left out; grey repeated
+    fitted = rearrange(fit_reference(colours, height, width), "c t h w -> t h w c")
     return vae.encode(pad_to_frames(fitted, vae_space(vae)))

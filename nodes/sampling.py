@@ -161,8 +161,6 @@ class MultiCFGSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("sampler_name", sampler_name, [PNDM, *host.sampler_names()])
         guidance = MultiGuidance(s_txt=s_txt, s_ref=s_ref, n_ref=n_ref)
-        if s_ref > 0:
-            guidance.validate(steps)
         samples = video_latent(latent_image)
         model = host.with_shift(model, shift) if shift else model
         guider = MultiCFG(model, positive, negative, guidance, null_reference)

@@ -29,9 +29,23 @@ def partial_schedule(model: Any, scheduler: str, steps: int, alpha: float, *, sa
             "schedulers and denoise for it"
         )
     full = host.calculate_sigmas(model, scheduler, steps, sampler)
-    if alpha >= float(full[0]):
+    dense = host.calculate_sigmas(model, scheduler, DENSE_STEPS, sampler)
+    highest = float(dense[0])
+    # Some schedulers start lower with few steps; what was asked for is a start at alpha.
+    if alpha >= highest and abs(float(full[0]) - highest) < 1e-3:
         return full
-    return resample_below(host.calculate_sigmas(model, scheduler, DENSE_STEPS, sampler), alpha, steps)
+    return resample_below(dense, min(alpha, highest), steps)
+
+
+def last_steps(model: Any, scheduler: str, steps: int, k: int, *, sampler: str = "euler") -> Tensor:
+    """The sigmas of the last `k` of `steps` steps, `(k + 1,)` (U 3.3).
+
+    Raises:
+        ValueError: the model is no flow model, or k exceeds the steps.
+    """
+    if not 0 <= k <= steps:
+        raise ValueError(f"k is {k}, expected 0 to {steps}, the number of steps: lower k or raise steps")
+    return partial_schedule(model, scheduler, steps, 1.0, sampler=sampler)[-(k + 1) :]
 
 
 class PartialSigmas(io.ComfyNode):

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..gvr_core.attention import AttentionConfig, SharedTokens, TokenGrid, attend, full_attention
 from . import host
 from .model import ATTENTION, CascadeDiT
+from .model_calls import find_options, open_text, references_first, replace_argument, text_first, token_grid
 
 log = logging.getLogger("gvr")
 
@@ -42,10 +43,10 @@ class SparsePatch:
 
     def __call__(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Calls the model, with sparse attention where it can be."""
-        model, options = executor.class_obj, _find_options(args, kwargs)
+        model, options = executor.class_obj, find_options(args, kwargs)
         if options is None or not self.end_sigma <= float(options["sigmas"][0]) <= self.start_sigma:
             return executor(*args, **kwargs)
-        grid = _token_grid(model, args[0])
+        grid = token_grid(model, args[0])
         if grid is None:
             self.say(f"{type(model).__name__} is not a Wan or HunyuanVideo model")
         elif grid.length < self.min_tokens:
@@ -55,10 +56,11 @@ class SparsePatch:
             if isinstance(model, CascadeDiT):
                 changed[ATTENTION] = self.config
             else:
-                call = PatchedCall(self, grid, text_first=_text_first(model), other=options.get(host.OVERRIDE))
+                other = options.get(host.OVERRIDE)
+                call = PatchedCall(self, grid, text_first(model), references_first(model), other)
                 changed[host.OVERRIDE] = call.override
                 changed["patches_replace"] = call.replace_blocks(model, options.get("patches_replace", {}))
-            args, kwargs = _replace(args, kwargs, options, changed)
+            args, kwargs = replace_argument(args, kwargs, options, changed)
         return executor(*args, **kwargs)
 
     def say(self, reason: str) -> None:
@@ -76,6 +78,7 @@ class PatchedCall:
         patch: the settings.
         grid: of the video's tokens.
         text_first: whether joint sequences begin with the text.
+        references_first: whether frames that the model adds to the video's come before them.
         other: the attention override that was there before, which keeps its say in the inner attention.
         layer: of the block that is running, None outside of blocks.
         text: text tokens in the joint sequence of the block; None where text is attended to apart (Wan).
@@ -86,11 +89,13 @@ class PatchedCall:
     patch: SparsePatch
     grid: TokenGrid
     text_first: bool
+    references_first: bool
     other: Callable | None
     layer: int | None = None
     text: int | None = None
     apart: int = 0
     is_first: bool = False
+    masks: dict[int, tuple[Tensor, list[Tensor] | None]] = field(default_factory=dict)
 
     def replace_blocks(self, model: Any, replaced: dict[str, Any]) -> dict[str, Any]:
         """`patches_replace` with a function around every block; replacements of other packs stay, inside of ours."""
@@ -134,30 +139,26 @@ class PatchedCall:
         backend = func if self.other is None else (lambda *a, **kw: self.other(func, *a, **kw))
         length, is_first = q.shape[2] if skip_reshape else q.shape[1], self.is_first
         self.is_first = False
-        keep = None if mask is None else _kept_keys(mask, length)
         frames = self._frames(length, k.shape[2] if skip_reshape else k.shape[1], is_first)
+        keep = None if frames is None or mask is None else self._kept_text(mask, length)
         if frames is None or (mask is not None and keep is None):
             if frames is not None:
-                self.patch.say("its mask is not one that only leaves out text")
+                self.patch.say("its mask does more than leave out some of the text")
             return backend(q, k, v, heads, mask=mask, attn_precision=attn_precision, **shape, **kwargs)
 
         def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return backend(
-                q,
-                k,
-                v,
-                q.shape[1],
-                attn_precision=attn_precision,
-                skip_reshape=True,
-                skip_output_reshape=True,
-                **kwargs,
-            )
+            heads_first = {"skip_reshape": True, "skip_output_reshape": True}
+            return backend(q, k, v, q.shape[1], attn_precision=attn_precision, **heads_first, **kwargs)
 
         if not skip_reshape:
             q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
         # On a CPU the core's own way is faster than ComfyUI's, as long as no other pack wants a say.
         inner = full_attention if q.device.type == "cpu" and self.other is None else dense
-        out = self._attend(q, k, v, keep, frames, inner)
+        if keep is None:
+            out = self._attend(q, k, v, None, frames, inner)
+        else:  # the text of every sample has a length of its own
+            pieces = zip(q.split(1), k.split(1), v.split(1), keep * (len(q) // len(keep)), strict=True)
+            out = torch.cat([self._attend(*piece, frames, inner) for piece in pieces])
         return out if skip_output_reshape else rearrange(out, "b heads n d -> b n (heads d)")
 
     def _frames(self, length: int, keys: int, is_first: bool) -> int | None:
@@ -168,69 +169,43 @@ class PatchedCall:
         if self.text is None and length == self.apart and not is_first:
             return None
         video = length - (self.text or 0)
-        # More frames than the latent has: references that the model concatenates, in front or behind.
+        # More frames than the latent has are references that the model has added.
         frames, rest = divmod(video, self.grid.frame_length)
         if rest or frames < self.grid.frames:
             self.patch.say(f"{video} tokens are not whole frames of {self.grid.height} x {self.grid.width}")
             return None
         return frames
 
+    def _kept_text(self, mask: Tensor, length: int) -> list[Tensor] | None:
+        """Of each sample the text tokens that a mask lets through; None where it does anything else."""
+        if id(mask) not in self.masks:
+            # The mask is kept too, so that no other one can get its id during the call.
+            self.masks[id(mask)] = (mask, open_text(mask, length, self.text or 0, self.text_first))
+        return self.masks[id(mask)][1]
+
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, frames: int, dense: Callable) -> Tensor:
         """Sparse attention of the video, dense attention of the text, `b heads n d`."""
-        grid = TokenGrid(frames=frames, references=0, height=self.grid.height, width=self.grid.width)
+        grid = TokenGrid(self.grid.frames, frames - self.grid.frames, self.grid.height, self.grid.width)
         layout = {"grid": grid, "layer": self.layer, "config": self.patch.config, "dense": dense}
         if not self.text:
-            return attend(q, k, v, **layout)
+            return self._attend_video(q, k, v, layout)
         video = slice(self.text, None) if self.text_first else slice(0, grid.length)
         text = slice(0, self.text) if self.text_first else slice(grid.length, None)
         # Masked text is left out instead of masked: without a mask the fastest kernels serve.
-        text_keys = [x[:, :, text] if keep is None else x[:, :, text][:, :, keep[text]] for x in (k, v)]
+        text_keys = [x[:, :, text] if keep is None else x[:, :, text][:, :, keep] for x in (k, v)]
+        all_keys = [k, v]
+        if keep is not None:
+            all_keys = [torch.cat([x[:, :, video], y], dim=2) for x, y in zip((k, v), text_keys, strict=True)]
         out = torch.empty_like(q)
-        out[:, :, video] = attend(*(x[:, :, video] for x in (q, k, v)), **layout, shared=SharedTokens(*text_keys))
-        all_keys = [torch.cat([x[:, :, video], extra], dim=2) for x, extra in zip((k, v), text_keys, strict=True)]
+        layout["shared"] = SharedTokens(*text_keys)
+        out[:, :, video] = self._attend_video(*(x[:, :, video] for x in (q, k, v)), layout)
         out[:, :, text] = dense(q[:, :, text], *all_keys)
         return out
 
-
-def _kept_keys(mask: Tensor, length: int) -> Tensor | None:
-    """Which of the keys a mask lets through, `(length,)`; None where it weighs keys or differs between queries."""
-    if mask.shape[-1] != length or mask.numel() % length:
-        return None
-    rows = mask.reshape(-1, length)
-    if not bool((rows == rows[:1]).all()):
-        return None
-    row = rows[0]
-    if row.dtype == torch.bool:
-        return row
-    open_keys = row == 0
-    return open_keys if bool((open_keys | (row < -1e4)).all()) else None
-
-
-def _token_grid(model: Any, x: Tensor) -> TokenGrid | None:
-    """The grid of the video's tokens, None for a model of another kind."""
-    patch = getattr(model, "patch_size", None) or getattr(getattr(model, "config", None), "patch_size", None)
-    knows = isinstance(model, CascadeDiT) or hasattr(model, "blocks") or hasattr(model, "double_blocks")
-    if patch is None or len(patch) != 3 or x.ndim != 5 or not knows:
-        return None
-    t, h, w = (-(-size // p) for size, p in zip(x.shape[2:], patch, strict=True))
-    return TokenGrid(frames=t, references=0, height=h, width=w)
-
-
-def _text_first(model: Any) -> bool:
-    """Order of HunyuanVideo's joint sequence: image first on ComfyUI 0.3.64, text first later."""
-    blocks = getattr(model, "double_blocks", None)
-    return bool(blocks) and not getattr(blocks[0], "flipped_img_txt", False)
-
-
-def _find_options(args: tuple, kwargs: dict[str, Any]) -> dict[str, Any] | None:
-    """The transformer_options of a call: the one dictionary among its arguments that knows the sigmas."""
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, dict) and "sigmas" in value:
-            return value
-    return None
-
-
-def _replace(args: tuple, kwargs: dict[str, Any], old: Any, new: Any) -> tuple[tuple, dict[str, Any]]:
-    """The arguments with one object in the place of another."""
-    swapped = tuple(new if value is old else value for value in args)
-    return swapped, {name: new if value is old else value for name, value in kwargs.items()}
+    def _attend_video(self, q: Tensor, k: Tensor, v: Tensor, layout: dict[str, Any]) -> Tensor:
+        """Sparse attention; references in front go behind the video for it, where gvr_core has them, and back."""
+        grid = layout["grid"]
+        turn = grid.references * grid.frame_length if self.references_first else 0
+        if not turn:
+            return attend(q, k, v, **layout)
+        return attend(*(x.roll(-turn, dims=2) for x in (q, k, v)), **layout).roll(turn, dims=2)

@@ -99,10 +99,14 @@ def vae_space(vae: Any) -> LatentSpace:
     )
 
 
+FRAMES_AT_ONCE = 8
+"""Frames that are enlarged together in the pixel upsampler."""
+
+
 class HostCodec:
     """ComfyUI VAEs as gvr_core's `VideoVAE`: decode with one, encode with the same or another (a bridge of spaces).
 
-    ComfyUI works on whole videos with its own tiling and fallbacks, so every stream is a single piece.
+    ComfyUI codes whole videos, with its own tiling and fallbacks; what is done to the pixels between goes in pieces.
     """
 
     def __init__(self, *, decoder: Any, encoder: Any) -> None:
@@ -110,11 +114,13 @@ class HostCodec:
 
     def decode_stream(self, latent: Tensor, *, chunk: int) -> Iterator[Tensor]:
         """Raw latent `1 c t h w` -> video `1 3 f h w` in [-1, 1]."""
-        yield to_video(self.decoder.decode(latent))
+        images = self.decoder.decode(latent)
+        for piece in images.flatten(0, -4).split(FRAMES_AT_ONCE):
+            yield to_video(piece)
 
     def encode_stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Video `1 3 f h w` in [-1, 1] -> raw latent `1 c t h w`."""
-        yield self.encoder.encode(to_images(torch.cat(list(chunks), dim=2)))
+        yield self.encoder.encode(torch.cat([to_images(chunk) for chunk in chunks]))
 
 
 def to_video(images: Tensor) -> Tensor:

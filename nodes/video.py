@@ -105,20 +105,21 @@ class DecodeVideo(io.ComfyNode):
             category="GVR",
             description="Decodes a latent and cuts the padding off: 1080 rows instead of 1088, and as many frames "
             "as came "
-            "in. Tiles save memory.",
+            "in. The exact size travels with the latent; one that was saved and loaded again has lost it. Tiles "
+            "save memory.",
             search_aliases=["vae decode", "vae decode tiled", "latent to video"],
             inputs=[
                 io.Latent.Input("samples", tooltip="Video latent from a sampler."),
                 io.Vae.Input("vae", tooltip="VAE of the latent's space."),
                 io.Int.Input(
                     "tile_size",
-                    default=0,
+                    default=512,
                     min=0,
                     max=4096,
                     step=64,
-                    tooltip="Side of a tile in pixels, 64 to 4096; 0 decodes whole frames (and falls back to tiles "
-                    "when "
-                    "memory runs out). 512 suits most cards.",
+                    tooltip="Side of a tile in pixels, 64 to 4096; 0 decodes whole frames, which takes a card with "
+                    "much memory "
+                    "beyond 480p.",
                 ),
                 io.Int.Input("overlap", default=64, min=0, max=4096, step=32, tooltip="Overlap of tiles in pixels."),
                 io.Int.Input(

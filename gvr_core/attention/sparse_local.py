@@ -20,8 +20,8 @@ from .windows import fit_shift, fit_window, merge_windows, split_windows
 
 EXTRA_BYTES = 2**30
 """Memory that one call may take beside its inputs and its result, by default; see `sparse_local_attention`."""
-COPIES = 8
-"""Tensors of the queries' size that are alive at once: windows of q, k and v, gathered k and v (twice), result."""
+COPIES = 5
+"""Tensors of the queries' size that live as long as a group of heads: windows of q, k, v and of the result, result."""
 # CUDA attention kernels fail above 65,535 in the batch dimension, some earlier, when element counts pass 32 bits.
 MAX_BATCH = 2**12
 
@@ -57,8 +57,8 @@ def sparse_local_attention(
         dense: The attention operation; called with windows in the batch dimension.
         shift: Rows and columns before the first whole window; 0 along an axis that one window covers.
         shared: Keys and values that every window attends to besides.
-        extra_bytes: Bound of the memory taken for copies. Heads are independent and go in groups that stay below it,
-            one head at a time at the least. Gradients keep the copies of all groups.
+        extra_bytes: Bound of the memory taken for copies, as far as one head allows. Half of it is for the windows of
+            a group of heads, half for the keys and values gathered for a number of windows. Gradients keep all copies.
 
     Returns:
         `b heads (t h w) d`.
@@ -70,13 +70,13 @@ def sparse_local_attention(
     if q.device.type == "cpu" and dense is full_attention and shared is None and not needs_gradient:
         return band_attention(q, k, v, window=window, shift=shift, **layout)
     head_bytes = q[:, :1].numel() * q.element_size()
-    group = max(1, extra_bytes // (COPIES * head_bytes))
+    group = max(1, extra_bytes // 2 // (COPIES * head_bytes))
     outputs = []
     for start in range(0, q.shape[1], group):
         heads = slice(start, start + group)
         windows = [split_windows(x[:, heads], grid, window, shift) for x in (q, k, v)]
         group_shared = None if shared is None else SharedTokens(shared.k[:, heads], shared.v[:, heads])
-        attended = _attend_windows(*windows, shared=group_shared, dense=dense, **layout)
+        attended = _attend_windows(*windows, shared=group_shared, dense=dense, gather_bytes=extra_bytes // 2, **layout)
         outputs.append(merge_windows(attended, grid, window, shift))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
@@ -91,19 +91,31 @@ def _attend_windows(
     top_k: int,
     dense: DenseAttention,
     shared: SharedTokens | None,
+    gather_bytes: int,
 ) -> Tensor:
     """The same on windows, `b n heads l d` with n in the order `t rows columns`: unit by unit, then the references."""
     q_mean, k_mean = (rearrange(_mean(x), "b n heads d -> b heads n d") for x in (q, k))
     parts = select_for_grid(q_mean, k_mean, grid=grid, bounds=bounds, top_k=top_k)
-    outputs = [_attend_selected(q[:, queries], k, v, selected, dense, shared) for queries, selected in parts]
+    outputs = [
+        _attend_selected(q[:, queries], k, v, selected, dense, shared, gather_bytes) for queries, selected in parts
+    ]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
 
 def _attend_selected(
-    q: Tensor, k: Tensor, v: Tensor, selected: Tensor, dense: DenseAttention, shared: SharedTokens | None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    selected: Tensor,
+    dense: DenseAttention,
+    shared: SharedTokens | None,
+    gather_bytes: int,
 ) -> Tensor:
     """Attention of windows `b n heads l d` to those of k and v with the indices `selected`, `b heads n s`."""
-    batch, queries, heads, _, dim = q.shape
+    batch, queries, heads, length, dim = q.shape
+    # Keys and values, and with shared tokens a second time while they are put together.
+    keys = selected.shape[-1] * length * (2 if shared is None else 4) + (0 if shared is None else 4 * shared.k.shape[2])
+    chunk = min(MAX_BATCH, max(1, gather_bytes // (heads * keys * dim * q.element_size())))
     # One row of k and v per window and head: gathering moves whole windows, never single tokens.
     b = torch.arange(batch, device=k.device)[:, None, None, None]
     head = torch.arange(heads, device=k.device)[None, :, None, None]
@@ -117,7 +129,7 @@ def _attend_selected(
         samples = [(q[i], rows[i], SharedTokens(shared.k[i], shared.v[i])) for i in range(batch)]
     outputs = []
     for windows, window_rows, sample_shared in samples:
-        for q_chunk, row_chunk in zip(windows.split(MAX_BATCH), window_rows.split(MAX_BATCH), strict=True):
+        for q_chunk, row_chunk in zip(windows.split(chunk), window_rows.split(chunk), strict=True):
             gathered = [x.index_select(0, row_chunk.flatten()).view(len(row_chunk), heads, -1, dim) for x in (k, v)]
             if sample_shared is not None:
                 extra = (repeat(x, "heads m d -> n heads m d", n=len(row_chunk)) for x in sample_shared)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from .bench import add_bench_arguments, run_bench
 from .demo import add_demo_arguments, run_demo
 from .info import run_info
 from .upscale import add_upscale_arguments, run_upscale
@@ -37,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("demo", help="upscale a clip with the embedded default and show the result")
     add_demo_arguments(command)
     command.set_defaults(run=run_demo)
+
+    command = commands.add_parser("bench", help="what attention costs on this machine, and how long a run takes")
+    add_bench_arguments(command)
+    command.set_defaults(run=run_bench)
+
     return root
 
 

@@ -122,7 +122,7 @@ def test_shrinking_is_area_averaging_and_logged(caplog: pytest.LogCaptureFixture
         fitted = fit_reference(image, 8, 12)
     expected = cv2.resize(image.permute(1, 2, 0).numpy(), (12, 8), interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(fitted.permute(1, 2, 0).numpy(), expected, atol=1e-6)
-    assert "reference of 32 x 48 pixels shrunk to 8 x 12" in caplog.text
+    assert "a reference of 48 x 32 pixels is larger than the target: shrunk to 12 x 8" in caplog.text
 
 
 def test_nothing_is_logged_when_it_fits(caplog: pytest.LogCaptureFixture) -> None:

@@ -119,20 +119,25 @@ def ordinary_file(graph, install):
 
 
 def referenced_wan(graph, install):
+    """A cascade that is guided by a reference, and what Latent Cascade Upsample has made for it."""
     text = graph.text("a cat")
     loaded = graph.load(install("wan_cascade"))
-    return loaded, graph.upsample(graph.latent(), loaded, positive=text, negative=text)
+    up = graph.upsample(graph.latent(), loaded, positive=text, negative=text)
+    picture = graph.add("GVRTestImages", count=1, height=64, width=64, seed=0)
+    vae = graph.add("VAELoader", vae_name=install("wan_vae"))
+    referenced = graph.add("GVRReferenceTokens", positive=up[0], negative=up[1], vae=vae, image_1=picture)
+    return loaded, referenced, up
 
 
 def n_ref_above_steps(graph, install):
-    loaded, up = referenced_wan(graph, install)
-    graph.probe(graph.sample(loaded, up[0], up[1], up[2], steps=10, n_ref=15))
+    loaded, referenced, up = referenced_wan(graph, install)
+    graph.probe(graph.sample(loaded, referenced[0], referenced[1], up[2], steps=10, n_ref=15))
 
 
 def n_ref_above_steps_in_the_guider(graph, install):
-    loaded, up = referenced_wan(graph, install)
+    loaded, referenced, up = referenced_wan(graph, install)
     scales = {"s_txt": 3.0, "s_ref": 1.0, "n_ref": 15, "null_reference": "drop"}
-    guider = graph.add("GVRMultiCFGGuider", model=loaded, positive=up[0], negative=up[1], **scales)
+    guider = graph.add("GVRMultiCFGGuider", model=loaded, positive=referenced[0], negative=referenced[1], **scales)
     run_guider(graph, loaded, guider, steps=10, latent=up[2])
 
 
@@ -156,6 +161,21 @@ def pixel_without_vae(graph, install):
 def source_vae_without_pixel(graph, install):
     loaded = graph.load()
     graph.probe(graph.upsample(graph.latent(channels=48), loaded, source_vae=loaded[1]))
+
+
+def noise_between_its_meanings(graph, install):
+    nano_upsample(graph, install, noise_aug=-0.5)
+
+
+def size_of_a_latent_unknown(graph, install):
+    graph.probe(graph.upsample(graph.latent(channels=48), None)[3])
+
+
+def reference_video_too_long(graph, install):
+    loaded = graph.load()
+    up = graph.upsample(graph.latent(channels=48), loaded)
+    video = graph.add("GVRTestImages", count=81, height=16, width=16, seed=0)
+    graph.probe(graph.add("GVRReferenceTokens", positive=up[0], negative=up[1], vae=loaded[1], video=video))
 
 
 def no_detail_table(graph, install):
@@ -188,6 +208,9 @@ MISTAKES = [
     (empty_vae_output, "GVRDecodeVideo", ["no VAE inside", "Load VAE"]),
     (pixel_without_vae, "GVRLatentCascadeUpsample", ["pixel", "connect the VAE"]),
     (source_vae_without_pixel, "GVRLatentCascadeUpsample", ["source_vae", "set upsampler to pixel"]),
+    (noise_between_its_meanings, "GVRLatentCascadeUpsample", ["-0.5", "0 to 0.95", "-1"]),
+    (size_of_a_latent_unknown, "GVRLatentCascadeUpsample", ["48 channels", "connect model"]),
+    (reference_video_too_long, "GVRReferenceTokens", ["81 frames", "at most 77"]),
     (no_detail_table, "GVRDetailAwareSigmas", ["no detail table"]),
 ]
 

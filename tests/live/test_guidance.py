@@ -82,3 +82,20 @@ def test_hooks_of_other_packs_run(server, install):
     # The hook after the guidance gives zeros back, and that is what comes out: zeros of the model, raw Wan's means.
     channels = measured(entry, result, "/samples")
     assert channels["std"] == pytest.approx(0.7, abs=0.3)
+
+
+def test_another_cfg_formula_acts_while_text_is_all_there_is(server, install):
+    """RescaleCFG of the host: with a multiplier of 0 it is plain CFG, with 0.7 it is not."""
+    setup = Setup(install)
+    graph, model = setup.graph, setup.loaded
+    probes = {"plain": graph.probe(advanced(graph, model, multi_cfg(setup, model), setup.latent), name="formula_plain")}
+    for multiplier in (0.0, 0.7):
+        rescaled = graph.add("RescaleCFG", model=model, multiplier=multiplier)
+        sampled = advanced(graph, rescaled, multi_cfg(setup, rescaled), setup.latent)
+        probes[multiplier] = graph.probe(sampled, name=f"formula_{multiplier}")
+
+    entry = server.run(graph.prompt)
+
+    results = {name: server.array(measured(entry, probe, "/samples")) for name, probe in probes.items()}
+    assert (results[0.0] - results["plain"]).abs().max() < 1e-3
+    assert (results[0.7] - results["plain"]).abs().max() > 0.05

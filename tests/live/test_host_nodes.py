@@ -1,5 +1,7 @@
 """What users know from other models works on the cascade: the host's own sampler, shift, previews, tiles, dtypes."""
 
+import itertools
+
 import pytest
 import torch
 from einops import rearrange
@@ -75,6 +77,21 @@ def test_partial_sigmas_refine_with_an_ordinary_model(server, graph, install):
     assert levels[0] == pytest.approx(0.35, abs=1e-6)
     assert sorted(levels, reverse=True) == levels
     assert measured(entry, result, "/samples")["shape"] == [1, 16, 2, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "steps", "alpha"),
+    [("ddim_uniform", 20, 0.9), ("ddim_uniform", 2, 1.0), ("beta", 4, 0.35), ("karras", 30, 0.05), ("simple", 1, 1.0)],
+)
+def test_partial_sigmas_start_where_they_are_told(server, graph, scheduler, steps, alpha):
+    sigmas = graph.add("GVRPartialSigmas", model=graph.load(), scheduler=scheduler, steps=steps, alpha=alpha)
+    schedule = graph.probe(sigmas, name="exact_sigmas")
+
+    levels = server.array(measured(server.run(graph.prompt), schedule)).tolist()
+
+    assert (len(levels), levels[-1]) == (steps + 1, 0.0)
+    assert levels[0] == pytest.approx(alpha, abs=1e-6)
+    assert all(high > low for high, low in itertools.pairwise(levels))
 
 
 @torch.inference_mode()

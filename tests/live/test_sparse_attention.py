@@ -89,6 +89,43 @@ def test_a_query_sees_its_window_and_one_other(server, install, kind, blocks, un
         assert counts[f"{video}x512"] == KSAMPLER["steps"] * blocks
 
 
+def test_two_patches_share_a_run(server, install):
+    """One for the beginning, one for the end; the later connected one acts where both do."""
+    stock = Stock(install, "wan")
+    early, late = {"end_percent": 0.4}, {"start_percent": 0.4, "top_k": 1000}
+    both = stock.patched(stock.patched(**early), **late)
+    result = stock.run(
+        server,
+        plain=stock.model,
+        early=stock.patched(**early),
+        both=both,
+        covered=stock.patched(stock.patched(), top_k=1000),
+    )
+    scale = np.abs(result["plain"]).max()
+    np.testing.assert_allclose(result["both"], result["early"], rtol=0, atol=1e-4 * scale)
+    np.testing.assert_allclose(result["covered"], result["plain"], rtol=0, atol=1e-4 * scale)
+    assert np.abs(result["early"] - result["plain"]).max() > 1e-3 * scale
+
+
+def test_references_that_a_model_adds_are_always_seen(server, install):
+    """Phantom's pictures come behind the video; with temporal units only references stay visible to all of it."""
+    stock = Stock(install, "wan")
+    graph = stock.graph
+    vae = graph.add("VAELoader", vae_name=install("wan_vae"))
+    picture = graph.add("GVRTestImages", count=1, height=128, width=192, seed=0)
+    size = {"width": 192, "height": 128, "length": 9, "batch_size": 1}
+    wires = {"positive": stock.text, "negative": stock.text, "vae": vae, "images": picture}
+    phantom = graph.add("WanPhantomSubjectToVideo", **wires, **size)
+    stock.text = phantom
+    key = "phantom-keys"
+    counted = graph.add("GVRTestCountAttention", model=stock.model, key=key)
+    result = stock.run(server, plain=stock.model, every=stock.patched(top_k=1000), one=stock.patched(counted))
+    scale = np.abs(result["plain"]).max()
+    np.testing.assert_allclose(result["every"], result["plain"], rtol=0, atol=1e-4 * scale)
+    # Its own window, the best of the picture's, and one other.
+    assert f"24x{3 * 24}" in server.get("/gvr_test/counts")[key]
+
+
 def test_it_overrides_what_the_cascade_was_trained_with(server, install):
     graph = Graph()
     cascade = graph.load(install("wan_cascade"))

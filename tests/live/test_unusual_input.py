@@ -59,3 +59,34 @@ def test_a_reference_larger_than_the_target_is_shrunk(server, graph):
     assert measured(entry, condition, "/0/1/gvr_reference_images")["value"] == 1
     assert measured(entry, result, "/samples")["shape"] == [1, 48, 2, 16, 16]
     assert "larger than the target" in server.log()
+
+
+def test_the_defaults_of_guidance_suit_a_run_without_references(server, graph):
+    loaded = graph.load()
+    up = graph.upsample(graph.latent(channels=48), loaded)
+    result = graph.probe(graph.sample(loaded, up[0], up[1], up[2], steps=3))
+
+    assert measured(server.run(graph.prompt), result, "/samples")["shape"] == [1, 48, 2, 16, 16]
+
+
+def test_a_grey_reference_is_taken(server, graph):
+    loaded = graph.load()
+    up = graph.upsample(graph.latent(channels=48), loaded)
+    picture = graph.add("GVRTestImages", count=1, height=64, width=64, seed=0)
+    mask = graph.add("ImageToMask", image=picture, channel="red")
+    grey = graph.add("MaskToImage", mask=mask)
+    wires = {"positive": up[0], "negative": up[1], "vae": loaded[1]}
+    result = graph.probe(graph.add("GVRReferenceTokens", **wires, image_1=grey))
+
+    shape = measured(server.run(graph.prompt), result, "/0/1/gvr_references")["shape"]
+    assert shape == [1, 48, 1, 16, 16]
+
+
+def test_a_prompt_that_is_not_there_blocks_what_needs_it_and_nothing_else(server, graph):
+    up = graph.upsample(graph.latent(), None)
+    prompt, enlarged = graph.probe(up[0]), graph.probe(up[3])
+
+    entry = server.run(graph.prompt)
+
+    assert measured(entry, enlarged, "/samples")["shape"] == [1, 16, 2, 16, 16]
+    assert prompt.id not in entry["outputs"]

@@ -232,7 +232,7 @@ def test_memory_limits_do_not_change_the_result(monkeypatch):
     grid = TokenGrid(6, 1, *RAGGED)
     q, k, v = random_qkv(grid, torch.float64, heads=5)
     expected = attend(q, k, v, grid=grid, layer=1, config=IN_UNITS)
-    two_heads = sparse_local.COPIES * 2 * q[:, :1].numel() * q.element_size()
+    two_heads = 2 * sparse_local.COPIES * 2 * q[:, :1].numel() * q.element_size()
     monkeypatch.setattr(sparse_local, "MAX_BATCH", 3)
     shapes = []
 
@@ -244,6 +244,25 @@ def test_memory_limits_do_not_change_the_result(monkeypatch):
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-14)
     assert max(shape[0] for shape in shapes) == 3
     assert {shape[1] for shape in shapes} == {2, 1}
+
+
+@pytest.mark.parametrize("top_k", [1, 8, 32])
+@pytest.mark.parametrize("shared_length", [0, 50])
+def test_gathered_keys_stay_within_the_memory_that_is_given(top_k, shared_length):
+    grid = TokenGrid(4, 0, 12, 16)
+    q, k, v = random_qkv(grid, torch.float32, heads=4)
+    shared = SharedTokens(*torch.randn(2, 2, 4, shared_length, 4)) if shared_length else None
+    config = replace(CONFIG, top_k=top_k)
+    expected = attend(q, k, v, grid=grid, layer=0, config=config, shared=shared)
+    given, sizes = 400_000, []
+
+    def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        sizes.append((k.numel() + v.numel()) * k.element_size())
+        return full_attention(q, k, v)
+
+    result = attend(q, k, v, grid=grid, layer=0, config=config, shared=shared, dense=dense, extra_bytes=given)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-5)
+    assert max(sizes) <= given / 2
 
 
 def test_the_batch_of_one_call_stays_below_the_limit_of_cuda_kernels():
