@@ -80,7 +80,9 @@ def select_windows(q_mean: Tensor, k_mean: Tensor, *, first: int, references: in
             best = scores[..., first_reference:].argmax(-1, keepdim=True) + first_reference
             chosen.append(best)
             scores.scatter_(-1, best, float("-inf"))
-        chosen.append(scores.topk(min(top_k, candidates - len(chosen)), dim=-1).indices)
+        others = min(top_k, candidates - len(chosen))
+        # The one best of thousands is found several times faster than a sorted choice of one.
+        chosen.append(scores.argmax(-1, keepdim=True) if others == 1 else scores.topk(others, dim=-1).indices)
     return torch.cat(chosen, dim=-1)
 
 

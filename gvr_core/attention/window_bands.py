@@ -1,8 +1,8 @@
 """Sparse local attention on a CPU: a few bands of windows at a time, in buffers that stay in the cache.
 
 The result is that of `sparse_local`, whose large copies cost a CPU more than the arithmetic: fresh memory has to be
-mapped page by page. Here only the windows of one head's keys and values are copied as a whole; queries, gathered keys,
-scores and results live in small buffers that are used again and again. The explicit form matmul, softmax, matmul is
+mapped page by page. Here nothing is copied as a whole; queries, gathered keys, scores and results live in small buffers
+that are used again and again. The explicit form matmul, softmax, matmul is
 faster than the fused kernel on blocks of this size, most of all in bfloat16. Without gradients only.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .grid import TokenGrid
 from .selection import select_for_grid
-from .windows import axis_spans, merge_windows, split_windows
+from .windows import axis_spans, merge_windows, split_windows, window_tokens
 
 WINDOWS_PER_THREAD = 5
 """Windows of one head that a thread works on together; 9 x 12 of 128 channels then fit a core's cache."""
@@ -72,20 +72,23 @@ def _attend_head(
     top_k: int,
 ) -> None:
     """One head, `1 1 n d` each; writes into `out`."""
-    keys, values = (rearrange(split_windows(x, grid, window, shift), "1 n 1 l d -> n (l d)") for x in (k, v))
     rows = axis_spans(grid.height, window[0], shift[0])
     bands = [Band(frame, *row) for frame in range(grid.total_frames) for row in rows]
     layout = _BandLayout(grid, window, shift)
     columns = len(axis_spans(grid.width, window[1], shift[1]))
-    q_frames, out_frames = (rearrange(x, "1 1 (t h w) d -> t h w d", h=grid.height, w=grid.width) for x in (q, out))
+    q_frames, k_frames, out_frames = (
+        rearrange(x, "1 1 (t h w) d -> t h w d", h=grid.height, w=grid.width) for x in (q, k, out)
+    )
+    means = [
+        torch.cat([layout.split(x, band).mean(dim=1, dtype=torch.float32) for band in bands])
+        for x in (q_frames, k_frames)
+    ]
+    parts = select_for_grid(*(mean[None, None] for mean in means), grid=grid, bounds=bounds, top_k=top_k)
 
-    q_mean = torch.cat([layout.split(q_frames, band).mean(dim=1, dtype=torch.float32) for band in bands])
-    k_mean = rearrange(keys, "n (l d) -> n l d", d=q.shape[-1]).mean(dim=1, dtype=torch.float32)
-    parts = select_for_grid(q_mean[None, None], k_mean[None, None], grid=grid, bounds=bounds, top_k=top_k)
-
+    tokens = window_tokens(grid, window, shift)
     at_once = max(1, round(WINDOWS_PER_THREAD * torch.get_num_threads() / columns))
     for queries, selected in parts:
-        workspace = _Workspace(keys, values, per_window=selected.shape[-1], windows=at_once * columns, dim=q.shape[-1])
+        workspace = _Workspace(k[0, 0], v[0, 0], tokens, per_window=selected.shape[-1], windows=at_once * columns)
         first, last = queries.start // columns, queries.stop // columns
         for start in range(first, last, at_once):
             piece = bands[start : min(start + at_once, last)]
@@ -120,22 +123,23 @@ class _BandLayout:
 class _Workspace:
     """Buffers for the keys, values, scores and results of a piece, used again for every piece."""
 
-    def __init__(self, keys: Tensor, values: Tensor, *, per_window: int, windows: int, dim: int) -> None:
-        self.keys, self.values, self.dim = keys, values, dim
-        length = keys.shape[1] // dim
-        self.gathered_keys = keys.new_empty(windows * per_window, keys.shape[1])
+    def __init__(self, keys: Tensor, values: Tensor, tokens: Tensor, *, per_window: int, windows: int) -> None:
+        """Takes one head's keys and values `n d`, and the tokens of every window `windows l`."""
+        # Rows are gathered, which is quick only where they lie one behind the other.
+        self.keys, self.values, self.tokens = keys.contiguous(), values.contiguous(), tokens
+        length, dim = tokens.shape[1], keys.shape[1]
+        self.gathered_keys = keys.new_empty(windows * per_window * length, dim)
         self.gathered_values = torch.empty_like(self.gathered_keys)
         self.scores = keys.new_empty(windows, length, per_window * length)
         self.results = keys.new_empty(windows, length, dim)
 
     def attend(self, q: Tensor, selected: Tensor) -> Tensor:
         """Windows of queries `n l d` and the windows they attend to `n s` -> `n l d`, valid until the next call."""
-        n, per_window = selected.shape
-        chosen = selected.flatten()
-        keys = torch.index_select(self.keys, 0, chosen, out=self.gathered_keys[: n * per_window])
-        values = torch.index_select(self.values, 0, chosen, out=self.gathered_values[: n * per_window])
-        keys, values = (rearrange(x, "(n s) (l d) -> n (s l) d", s=per_window, d=self.dim) for x in (keys, values))
+        n, dim = len(q), q.shape[2]
+        chosen = self.tokens[selected].flatten()
+        keys = torch.index_select(self.keys, 0, chosen, out=self.gathered_keys[: len(chosen)]).view(n, -1, dim)
+        values = torch.index_select(self.values, 0, chosen, out=self.gathered_values[: len(chosen)]).view(n, -1, dim)
         scores = self.scores[:n]
         # beta 0: what the buffer holds is not read.
-        torch.baddbmm(scores, q, keys.transpose(1, 2), beta=0, alpha=self.dim**-0.5, out=scores)
+        torch.baddbmm(scores, q, keys.transpose(1, 2), beta=0, alpha=dim**-0.5, out=scores)
         return torch.bmm(scores.softmax(dim=-1), values, out=self.results[:n])

@@ -63,6 +63,15 @@ def split_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tu
     return rearrange(_concat(bands, dim=2), "b t rows cols heads wh ww d -> b (t rows cols) heads (wh ww) d")
 
 
+def window_tokens(grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
+    """The numbers of the tokens of each window, int64 `(t rows columns) (wh ww)`; arguments as in `split_windows`."""
+    frame = TokenGrid(frames=1, references=0, height=grid.height, width=grid.width)
+    cells = torch.arange(frame.length).reshape(1, 1, -1, 1)
+    of_frame = rearrange(split_windows(cells, frame, window, shift), "1 n 1 l 1 -> 1 n l")
+    starts = frame.length * torch.arange(grid.total_frames)
+    return rearrange(of_frame + starts[:, None, None], "t n l -> (t n) l")
+
+
 def merge_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
     """The tokens back in their order; windows shifted inside give only the tokens that no other window has.
 
