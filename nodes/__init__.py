@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from . import host
 from .attention import SparseAttention
 from .cascade import LatentCascadeUpsample
+from .degrade import FlowDegrade, SDEditDegrade
 from .guidance import MultiCFGGuider
 from .loaders import LoadCascade
 from .references import ReferenceTokens
@@ -27,6 +28,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     EncodeVideo,
     DecodeVideo,
     SampleClip,
+    FlowDegrade,
+    SDEditDegrade,
 )
 
 

@@ -25,9 +25,8 @@ class SparseAttention(io.ComfyNode):
             display_name="Sparse Local Attention",
             category="GVR",
             description="Makes long or large videos affordable: every window of tokens attends to itself and to the "
-            "most "
-            "relevant other windows instead of to everything. For Wan, HunyuanVideo and GVR cascades, on any device, "
-            "without extra packages. Cascades trained with it have it built in.",
+            "most relevant other windows instead of to everything. For Wan, HunyuanVideo and GVR cascades, on any "
+            "device, without extra packages. Cascades trained with it have it built in.",
             search_aliases=["sparse attention", "speed up", "low vram", "SimpleGVR"],
             inputs=[
                 io.Model.Input("model", tooltip="Wan 2.1/2.2, HunyuanVideo or a GVR cascade."),
@@ -51,8 +50,7 @@ class SparseAttention(io.ComfyNode):
                     min=0,
                     max=100000,
                     tooltip="Other windows that each window attends to, chosen per head, 0 or more. Models trained "
-                    "with it "
-                    "need 1 (SimpleGVR); others want more, at more cost: try 8 first.",
+                    "with it need 1 (SimpleGVR); others want more, at more cost: try 8 first.",
                 ),
                 io.Boolean.Input(
                     "temporal_units",

@@ -16,6 +16,7 @@ from .choices import check_choice
 from .latents import check_space, size_of, video_latent, with_size
 from .model import CascadeModel, cascade_of
 from .vae import HostCodec, vae_space
+from .widgets import seed_input
 
 log = logging.getLogger("gvr")
 
@@ -61,18 +62,11 @@ class LatentCascadeUpsample(io.ComfyNode):
                     max=0.95,
                     step=0.01,
                     tooltip="Noise mixed into the condition, 0 (none) to 0.95; -1 takes the checkpoint's own value. "
-                    "Low "
-                    "is faithful, high restores more and invents more. Trained ranges: 0.3 to 0.6 for SimpleGVR's "
-                    "recipe, 0.2 to 0.6 for UniMMVSR's, 0 to 0.3 for nano; outside its range a checkpoint warns.",
+                    "Low is faithful, high restores more and invents more. Trained ranges: 0.3 to 0.6 for "
+                    "SimpleGVR's recipe, 0.2 to 0.6 for UniMMVSR's, 0 to 0.3 for nano; outside its range a "
+                    "checkpoint warns.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Seed of the noise augmentation, 0 to 2^64-1. Independent of the sampler's seed.",
-                ),
+                seed_input("Seed of the noise augmentation. Independent of the sampler's seed."),
                 io.Combo.Input(
                     "upsampler",
                     options=list(UPSAMPLERS),
@@ -83,8 +77,8 @@ class LatentCascadeUpsample(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="The cascade (Load GVR Cascade). Leave it empty for training-free refinement with your own "
-                    "model: then positive and negative pass through unchanged and `upsampled` is what you refine.",
+                    tooltip="The cascade (Load GVR Cascade). Leave it empty for training-free refinement with your "
+                    "own model: then positive and negative pass through unchanged and `upsampled` is what you refine.",
                 ),
                 io.Conditioning.Input(
                     "positive",
@@ -100,8 +94,8 @@ class LatentCascadeUpsample(io.ComfyNode):
                 io.Vae.Input(
                     "source_vae",
                     optional=True,
-                    tooltip="VAE that decodes the incoming latent where it is of another space than the cascade's, for "
-                    "example HunyuanVideo's before a cascade for Wan. For upsampler `pixel`.",
+                    tooltip="VAE that decodes the incoming latent where it is of another space than the cascade's, "
+                    "for example HunyuanVideo's before a cascade for Wan. For upsampler `pixel`.",
                 ),
             ],
             outputs=[
@@ -178,8 +172,7 @@ def _space(cascade: CascadeModel | None, vae: Any, latent: Tensor) -> LatentSpac
     if len({(space.spatial, space.temporal) for space in fitting}) != 1:
         raise ValueError(
             f"a latent of {latent.shape[1]} channels does not tell its size in pixels: connect model, or the VAE of "
-            f"its "
-            "model to vae"
+            "its model to vae"
         )
     return fitting[0]
 
@@ -200,8 +193,7 @@ def _upsample(
         if cascade is not None and vae.latent_channels != cascade.space.channels:
             raise ValueError(
                 f"`vae` makes latents of {vae.latent_channels} channels, the cascade works in {cascade.space.name} "
-                f"with "
-                f"{cascade.space.channels}: connect the cascade's VAE to vae, and the other one to source_vae"
+                f"with {cascade.space.channels}: connect the cascade's VAE to vae, and the other one to source_vae"
             )
         codec = HostCodec(decoder=source_vae if source_vae is not None else vae, encoder=vae)
         return upsample(latent, plan, route=route, vae=codec).to(host.intermediate_device())
@@ -243,8 +235,8 @@ def _prompt(conditioning: list | None, cascade: CascadeModel) -> list:
         return conditioning
     if cascade.config.text_dim:
         raise ValueError(
-            "positive or negative is not connected, but this cascade was trained with text: connect CLIP Text Encode, "
-            "with an empty text if there is nothing to say"
+            "positive or negative is not connected, but this cascade was trained with text: connect CLIP Text "
+            "Encode, with an empty text if there is nothing to say"
         )
     # The cascade drops it; some nodes of ComfyUI want a tensor to be there.
     return [[torch.zeros(1, 1, 1), {}]]

@@ -144,8 +144,8 @@ def guidance_inputs() -> list[Any]:
             min=0.0,
             max=30.0,
             step=0.1,
-            tooltip="Text guidance, 0 to 30, 0 = off. One less than the usual CFG: 3.0 here is CFG 4.0. Without effect "
-            "on a class-free cascade.",
+            tooltip="Text guidance, 0 to 30, 0 = off. One less than the usual CFG: 3.0 here is CFG 4.0. Without "
+            "effect on a class-free cascade.",
         ),
         io.Float.Input(
             "s_ref",
@@ -168,8 +168,7 @@ def guidance_inputs() -> list[Any]:
             options=list(NULL_REFERENCES),
             default="drop",
             tooltip="What `no reference` means: drop leaves the tokens out (as in training, and less work); zeros "
-            "keeps "
-            "them empty, so that all predictions fit into one model call.",
+            "keeps them empty, so that all predictions fit into one model call.",
         ),
     ]
 

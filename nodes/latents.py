@@ -37,8 +37,7 @@ def video_latent(latent: dict[str, Any]) -> Tensor:
     if len(samples) != 1:
         raise ValueError(
             f"the latent is a batch of {len(samples)} videos, expected one: set batch_size to 1 and queue several "
-            f"runs, "
-            "or pick one with Latent From Batch"
+            "runs, or pick one with Latent From Batch"
         )
     if not torch.isfinite(samples).all():
         raise ValueError(
@@ -60,8 +59,8 @@ def check_space(samples: Tensor, space: LatentSpace, *, owner: str) -> None:
     if channels != space.channels:
         model = AMBIGUOUS if channels == 48 else MODELS.get(channels, "an unknown model")
         raise ValueError(
-            f"the latent has {channels} channels ({model}), {owner} works in {space.name} with {space.channels}: use a "
-            "cascade made for that model, or upsampler pixel with source_vae"
+            f"the latent has {channels} channels ({model}), {owner} works in {space.name} with {space.channels}: use "
+            "a cascade made for that model, or upsampler pixel with source_vae"
         )
     # A VAE tells its channels and strides, but not which values are usual for it.
     warning = scale_warning(samples, space.name) if space.name in LATENT_SPACES else None

@@ -40,23 +40,22 @@ class LoadCascade(io.ComfyNode):
                     options=[NANO, *host.model_files()],
                     default=NANO,
                     tooltip="A cascade from models/gvr or models/diffusion_models (.safetensors). 'nano (bundled)' "
-                    "is a "
-                    "small one in a latent space of its own, to try the graph without any download.",
+                    "is a small one in a latent space of its own, to try the graph without any download.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
                     options=list(DTYPES),
                     default="default",
-                    tooltip="Number format of the weights. default: chosen by ComfyUI for your device. fp8 halves the "
-                    "memory of bf16 and costs some quality.",
+                    tooltip="Number format of the weights. default: chosen by ComfyUI for your device. fp8 halves "
+                    "the memory of bf16 and costs some quality.",
                 ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The cascade, for every sampler."),
                 io.Vae.Output(
                     display_name="vae",
-                    tooltip="The VAE inside the checkpoint (nano has one). Cascades for Wan or Hunyuan have none: use "
-                    "Load VAE with the VAE of the base model.",
+                    tooltip="The VAE inside the checkpoint (nano has one). Cascades for Wan or Hunyuan have none: "
+                    "use Load VAE with the VAE of the base model.",
                 ),
             ],
         )

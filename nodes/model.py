@@ -129,14 +129,14 @@ class CascadeModel(host.BaseModel):
         noise, condition = values["noise"], values.get("concat_latent_image")
         if condition is None:
             raise ValueError(
-                "the cascade got no low-resolution latent: connect positive and negative from Latent Cascade Upsample, "
-                "with the cascade connected to its model input"
+                "the cascade got no low-resolution latent: connect positive and negative from Latent Cascade "
+                "Upsample, with the cascade connected to its model input"
             )
         if condition.shape[1:] != noise.shape[1:]:
             raise ValueError(
                 f"the cascade samples a latent of shape {tuple(noise.shape)} but its condition has "
-                f"{tuple(condition.shape)}, expected the same: connect `latent` (or `upsampled`) of the Latent Cascade "
-                "Upsample node that made the condition"
+                f"{tuple(condition.shape)}, expected the same: connect `latent` (or `upsampled`) of the Latent "
+                "Cascade Upsample node that made the condition"
             )
         return self.process_latent_in(condition.to(values["device"], torch.float32))
 
@@ -182,8 +182,8 @@ class CascadeModel(host.BaseModel):
             )
         if tokens.ndim != 3 or tokens.shape[2] != wanted:
             raise ValueError(
-                f"the prompt is encoded as {tuple(tokens.shape)}, this cascade expects {wanted} channels: use the text "
-                "encoder of its base model (umt5-xxl for Wan)"
+                f"the prompt is encoded as {tuple(tokens.shape)}, this cascade expects {wanted} channels: use the "
+                "text encoder of its base model (umt5-xxl for Wan)"
             )
         return tokens
 

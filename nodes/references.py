@@ -27,8 +27,7 @@ class ReferenceTokens(io.ComfyNode):
                 f"image_{n}",
                 optional=True,
                 tooltip=f"ID picture, or a batch of pictures of one size; {MAX_IMAGES} pictures in all. Larger ones "
-                f"are "
-                "shrunk to fit the target, smaller ones stay as they are on a black border.",
+                "are shrunk to fit the target, smaller ones stay as they are on a black border.",
             )
             for n in range(1, MAX_IMAGES + 1)
         ]
@@ -40,8 +39,7 @@ class ReferenceTokens(io.ComfyNode):
             display_name="Reference Tokens",
             category="GVR",
             description="Guides the cascade by pictures of people or things and by a reference video. Connect it "
-            "between "
-            "Latent Cascade Upsample and the sampler. Needs a cascade that was trained with references.",
+            "between Latent Cascade Upsample and the sampler. Needs a cascade that was trained with references.",
             search_aliases=["identity", "reference image", "UniMMVSR", "subject to video"],
             inputs=[
                 io.Conditioning.Input("positive", tooltip="From Latent Cascade Upsample."),
@@ -82,8 +80,8 @@ def _check_lengths(pictures: int, video: Tensor | None, space: LatentSpace, rang
     most = space.video_frames(ranges.max_video)
     if video is not None and len(video) > most:
         raise ValueError(
-            f"the reference video has {len(video)} frames, at most {most} fit: shorten it, for example with Image From "
-            "Batch"
+            f"the reference video has {len(video)} frames, at most {most} fit: shorten it, for example with Image "
+            "From Batch"
         )
     time_indices(1, pictures, 0, ranges)
 
@@ -98,8 +96,8 @@ def _canvas(conditioning: list, vae: Any) -> tuple[int, int]:
     space = vae_space(vae)
     if condition.shape[1] != space.channels:
         raise ValueError(
-            f"the VAE makes latents of {space.channels} channels, the cascade's have {condition.shape[1]}: connect the "
-            "VAE of the cascade's latent space"
+            f"the VAE makes latents of {space.channels} channels, the cascade's have {condition.shape[1]}: connect "
+            "the VAE of the cascade's latent space"
         )
     return condition.shape[-2] * space.spatial, condition.shape[-1] * space.spatial
 

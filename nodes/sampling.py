@@ -15,6 +15,7 @@ from .choices import check_choice
 from .guidance import MultiCFG, guidance_inputs
 from .latents import video_latent
 from .schedules import partial_schedule
+from .widgets import scheduler_input, seed_input, steps_input
 
 PNDM = "pndm"
 
@@ -54,8 +55,7 @@ class PNDMSampler(io.ComfyNode):
             display_name="PNDM (GVR)",
             category="GVR",
             description="Fourth-order linear multistep solver for flow models (UniMMVSR samples with it in 50 "
-            "steps). One "
-            "model evaluation a step. For SamplerCustom and SamplerCustomAdvanced.",
+            "steps). One model evaluation a step. For SamplerCustom and SamplerCustomAdvanced.",
             search_aliases=["pndm", "adams bashforth"],
             inputs=[],
             outputs=[io.Sampler.Output(display_name="sampler", tooltip="For SamplerCustomAdvanced.")],
@@ -75,8 +75,8 @@ class MultiCFGSampler(io.ComfyNode):
             node_id="GVRMultiCFGSampler",
             display_name="Multi-CFG Sampler",
             category="GVR",
-            description="Runs the cascade, guided by text and references with separate strengths. Noise and arithmetic "
-            "are those of `python -m gvr_core upscale`: the same seeds give the same picture.",
+            description="Runs the cascade, guided by text and references with separate strengths. Noise and "
+            "arithmetic are those of `python -m gvr_core upscale`: the same seeds give the same picture.",
             search_aliases=["ksampler", "video upscale", "super resolution", "UniMMVSR"],
             inputs=[
                 io.Model.Input("model", tooltip="The cascade (Load GVR Cascade)."),
@@ -85,35 +85,18 @@ class MultiCFGSampler(io.ComfyNode):
                 io.Latent.Input(
                     "latent_image", tooltip="`latent` of Latent Cascade Upsample; `upsampled` for denoise < 1."
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Seed of the noise that sampling starts from, 0 to 2^64-1. Each frame has noise of its "
-                    "own: a "
-                    "longer clip starts like a shorter one.",
+                seed_input(
+                    "Seed of the noise that sampling starts from. Each frame has noise of its own: a longer clip "
+                    "starts like a shorter one."
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=1,
-                    max=10000,
-                    tooltip="Steps, 1 or more: 50 in UniMMVSR; the bundled nano is made for 3.",
-                ),
+                steps_input(50, "Steps, 1 or more: 50 in UniMMVSR; the bundled nano is made for 3."),
                 io.Combo.Input(
                     "sampler_name",
                     options=[PNDM, *host.sampler_names()],
                     default=PNDM,
                     tooltip="Solver: pndm as in UniMMVSR, or any of ComfyUI's.",
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=host.scheduler_names(),
-                    default="simple",
-                    tooltip="How the noise levels are spread over the steps; simple is even before the shift.",
-                ),
+                scheduler_input("How the noise levels are spread over the steps; simple is even before the shift."),
                 io.Float.Input(
                     "shift",
                     default=0.0,
@@ -121,8 +104,7 @@ class MultiCFGSampler(io.ComfyNode):
                     max=100.0,
                     step=0.01,
                     tooltip="Shift of the noise levels, above 0 to 100: more spends more steps at high noise. 0 "
-                    "keeps the "
-                    "model's own (the checkpoint's, or that of a ModelSampling node).",
+                    "keeps the model's own (the checkpoint's, or that of a ModelSampling node).",
                 ),
                 io.Float.Input(
                     "denoise",
@@ -131,8 +113,7 @@ class MultiCFGSampler(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip="Share of noise at the start, 0.01 to 1, exactly: 1 is pure noise; below 1 sampling "
-                    "starts from "
-                    "the latent_image mixed with that much noise, and all steps are spent below it.",
+                    "starts from the latent_image mixed with that much noise, and all steps are spent below it.",
                 ),
                 *guidance_inputs(),
             ],

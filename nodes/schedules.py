@@ -11,6 +11,7 @@ from ..gvr_core.schedules import DetailTable, make_sigmas, resample_below
 from . import host
 from .choices import check_choice
 from .model import cascade_of
+from .widgets import scheduler_input, steps_input
 
 DENSE_STEPS = 1000
 """Steps of the schedule that a partial one is cut from; flow models of ComfyUI know 1000 noise levels."""
@@ -58,20 +59,15 @@ class PartialSigmas(io.ComfyNode):
             display_name="Partial Sigmas",
             category="GVR",
             description="Exact noise levels [alpha ... 0] for flow models. KSampler's denoise is something else: "
-            "0.35 with "
-            "Wan's shift 8 starts at 81 % noise. Connect the latent to refine to the sampler, with noise on.",
+            "0.35 with Wan's shift 8 starts at 81 % noise. Connect the latent to refine to the sampler, with noise "
+            "on.",
             search_aliases=["denoise", "SDEdit", "img2img", "refine"],
             inputs=[
                 io.Model.Input(
                     "model", tooltip="A flow model (Wan, HunyuanVideo, a cascade); its shift shapes the steps."
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=host.scheduler_names(),
-                    default="simple",
-                    tooltip="How the steps are spread below alpha.",
-                ),
-                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Steps between alpha and 0, 1 or more."),
+                scheduler_input("How the steps are spread below alpha."),
+                steps_input(20, "Steps between alpha and 0, 1 or more."),
                 io.Float.Input(
                     "alpha",
                     default=0.35,
@@ -99,12 +95,11 @@ class DetailAwareSigmas(io.ComfyNode):
             display_name="Detail-Aware Sigmas",
             category="GVR",
             description="Noise levels on which every step gains the same share of detail, from the table that was "
-            "measured "
-            "for the checkpoint. The shift of the model is not applied to them.",
+            "measured for the checkpoint. The shift of the model is not applied to them.",
             search_aliases=["scheduler", "SimpleGVR"],
             inputs=[
                 io.Model.Input("model", tooltip="A cascade whose checkpoint has a detail table."),
-                io.Int.Input("steps", default=50, min=1, max=10000, tooltip="Steps, 1 or more."),
+                steps_input(50, "Steps, 1 or more."),
                 io.Float.Input(
                     "start",
                     default=1.0,

@@ -72,9 +72,8 @@ class EncodeVideo(io.ComfyNode):
             display_name="Encode Video (GVR)",
             category="GVR",
             description="Encodes a clip of any length and size. Video VAEs take 4n+1 frames and whole cells; VAE "
-            "Encode "
-            "drops the rest, this node repeats the last frame and the edge, and Decode Video (GVR) cuts them off "
-            "again.",
+            "Encode drops the rest, this node repeats the last frame and the edge, and Decode Video (GVR) cuts them "
+            "off again.",
             search_aliases=["vae encode", "video to latent"],
             inputs=[
                 io.Image.Input("images", tooltip="The frames of one clip, one or more."),
@@ -103,9 +102,8 @@ class DecodeVideo(io.ComfyNode):
             node_id="GVRDecodeVideo",
             display_name="Decode Video (GVR)",
             category="GVR",
-            description="Decodes a latent and cuts the padding off: 1080 rows instead of 1088, and as many frames "
-            "as came "
-            "in. The exact size travels with the latent; one that was saved and loaded again has lost it. Tiles "
+            description="Decodes a latent and cuts the padding off: 1080 rows instead of 1088, and as many frames as "
+            "came in. The exact size travels with the latent; one that was saved and loaded again has lost it. Tiles "
             "save memory.",
             search_aliases=["vae decode", "vae decode tiled", "latent to video"],
             inputs=[
@@ -118,8 +116,7 @@ class DecodeVideo(io.ComfyNode):
                     max=4096,
                     step=64,
                     tooltip="Side of a tile in pixels, 64 to 4096; 0 decodes whole frames, which takes a card with "
-                    "much memory "
-                    "beyond 480p.",
+                    "much memory beyond 480p.",
                 ),
                 io.Int.Input("overlap", default=64, min=0, max=4096, step=32, tooltip="Overlap of tiles in pixels."),
                 io.Int.Input(

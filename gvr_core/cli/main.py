@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .bench import add_bench_arguments, run_bench
+from .degrade import add_degrade_arguments, run_degrade
 from .demo import add_demo_arguments, run_demo
 from .info import run_info
 from .upscale import add_upscale_arguments, run_upscale
@@ -43,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     add_bench_arguments(command)
     command.set_defaults(run=run_bench)
 
+    command = commands.add_parser("degrade", help="make a training input: a clip as a generator would have spoilt it")
+    add_degrade_arguments(command)
+    command.set_defaults(run=run_degrade)
     return root
 
 

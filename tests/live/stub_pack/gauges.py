@@ -88,10 +88,11 @@ class CountModel:
 
     def run(self, model, key, wait):
         def counted(executor, x, *args, **kwargs):
-            count = COUNTS.setdefault(key, {"calls": 0, "items": 0, "started": []})
+            count = COUNTS.setdefault(key, {"calls": 0, "items": 0, "started": [], "sigmas": []})
             count["calls"] += 1
             count["items"] += len(x)
             count["started"].append(time.time())
+            count["sigmas"].append(float(args[0][0]))
             time.sleep(wait)
             return executor(x, *args, **kwargs)
 
