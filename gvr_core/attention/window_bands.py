@@ -16,9 +16,9 @@ from torch import Tensor
 
 from .grid import TokenGrid
 from .selection import select_for_grid
-from .windows import axis_spans, merge_windows, split_windows, window_tokens
+from .windows import axis_spans, window_means, window_tokens
 
-WINDOWS_PER_THREAD = 5
+WINDOWS_PER_THREAD = 10
 """Windows of one head that a thread works on together; 9 x 12 of 128 channels then fit a core's cache."""
 
 
@@ -79,11 +79,8 @@ def _attend_head(
     q_frames, k_frames, out_frames = (
         rearrange(x, "1 1 (t h w) d -> t h w d", h=grid.height, w=grid.width) for x in (q, k, out)
     )
-    means = [
-        torch.cat([layout.split(x, band).mean(dim=1, dtype=torch.float32) for band in bands])
-        for x in (q_frames, k_frames)
-    ]
-    parts = select_for_grid(*(mean[None, None] for mean in means), grid=grid, bounds=bounds, top_k=top_k)
+    means = [window_means(x, window, shift)[None, None] for x in (q_frames, k_frames)]
+    parts = select_for_grid(*means, grid=grid, bounds=bounds, top_k=top_k)
 
     tokens = window_tokens(grid, window, shift)
     at_once = max(1, round(WINDOWS_PER_THREAD * torch.get_num_threads() / columns))
@@ -93,35 +90,46 @@ def _attend_head(
         for start in range(first, last, at_once):
             piece = bands[start : min(start + at_once, last)]
             offset = start * columns - queries.start
-            attended = workspace.attend(
-                torch.cat([layout.split(q_frames, band) for band in piece]),
-                selected[0, 0, offset : offset + len(piece) * columns],
-            )
+            for band, windows in zip(piece, workspace.queries.split(columns), strict=False):
+                layout.read(q_frames, band, windows)
+            attended = workspace.attend(selected[0, 0, offset : offset + len(piece) * columns])
             for band, windows in zip(piece, attended.split(columns), strict=True):
                 layout.write(windows, out_frames, band)
 
 
 class _BandLayout:
-    """Cuts a band into windows and writes it back."""
+    """Copies a band into windows and back; whole windows side by side in one go."""
 
     def __init__(self, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int]) -> None:
-        self.grid = TokenGrid(frames=1, references=0, height=window[0], width=grid.width)
-        self.window, self.shift = window, (0, shift[1])
+        self.height, self.width = window
+        spans = axis_spans(grid.width, window[1], shift[1])
+        # (number of the window, start, first own and end of own columns) of windows that overlap a neighbour.
+        self.partial = [(n, *span) for n, span in enumerate(spans) if span[2] - span[1] < window[1]]
+        whole = [(n, *span) for n, span in enumerate(spans) if span[2] - span[1] == window[1]]
+        self.windows = slice(whole[0][0], whole[-1][0] + 1) if whole else slice(0, 0)
+        self.cells = slice(whole[0][1], whole[-1][3]) if whole else slice(0, 0)
 
-    def split(self, frames: Tensor, band: Band) -> Tensor:
-        """`t h w d` -> the band's windows, `columns l d`."""
-        tokens = rearrange(frames[band.frame, band.top : band.top + self.window[0]], "h w d -> 1 1 (h w) d")
-        return rearrange(split_windows(tokens, self.grid, self.window, self.shift), "1 n 1 l d -> n l d")
+    def read(self, frames: Tensor, band: Band, windows: Tensor) -> None:
+        """The band of `t h w d` into its windows, `columns l d`."""
+        rows = frames[band.frame, band.top : band.top + self.height]
+        windows = windows.unflatten(1, (self.height, self.width))
+        windows[self.windows] = rearrange(rows[:, self.cells], "wh (n ww) d -> n wh ww d", ww=self.width)
+        for number, start, _, _ in self.partial:
+            windows[number] = rows[:, start : start + self.width]
 
     def write(self, windows: Tensor, frames: Tensor, band: Band) -> None:
-        """The rows that the band's windows `columns l d` give, into `t h w d`."""
-        tokens = merge_windows(rearrange(windows, "n l d -> 1 n 1 l d"), self.grid, self.window, self.shift)
-        rows = rearrange(tokens, "1 1 (h w) d -> h w d", w=self.grid.width)
-        frames[band.frame, band.first_own : band.end_own] = rows[band.first_own - band.top : band.end_own - band.top]
+        """What the band's windows `columns l d` give, into `t h w d`."""
+        rows = frames[band.frame, band.first_own : band.end_own]
+        windows = windows.unflatten(1, (self.height, self.width))[:, band.first_own - band.top :][:, : len(rows)]
+        if self.cells.stop:
+            cells = rows[:, self.cells].unflatten(1, (-1, self.width))
+            cells.copy_(rearrange(windows[self.windows], "n wh ww d -> wh n ww d"))
+        for number, start, first_own, end_own in self.partial:
+            rows[:, first_own:end_own] = windows[number, :, first_own - start : end_own - start]
 
 
 class _Workspace:
-    """Buffers for the keys, values, scores and results of a piece, used again for every piece."""
+    """Buffers for the queries, keys, values, scores and results of a piece, used again for every piece."""
 
     def __init__(self, keys: Tensor, values: Tensor, tokens: Tensor, *, per_window: int, windows: int) -> None:
         """Takes one head's keys and values `n d`, and the tokens of every window `windows l`."""
@@ -131,15 +139,16 @@ class _Workspace:
         self.gathered_keys = keys.new_empty(windows * per_window * length, dim)
         self.gathered_values = torch.empty_like(self.gathered_keys)
         self.scores = keys.new_empty(windows, length, per_window * length)
-        self.results = keys.new_empty(windows, length, dim)
+        self.queries = keys.new_empty(windows, length, dim)
+        self.results = torch.empty_like(self.queries)
 
-    def attend(self, q: Tensor, selected: Tensor) -> Tensor:
-        """Windows of queries `n l d` and the windows they attend to `n s` -> `n l d`, valid until the next call."""
-        n, dim = len(q), q.shape[2]
+    def attend(self, selected: Tensor) -> Tensor:
+        """What the first n windows of `queries` attend to, `n s` -> `n l d`, valid until the next call."""
+        n, dim = len(selected), self.queries.shape[2]
         chosen = self.tokens[selected].flatten()
         keys = torch.index_select(self.keys, 0, chosen, out=self.gathered_keys[: len(chosen)]).view(n, -1, dim)
         values = torch.index_select(self.values, 0, chosen, out=self.gathered_values[: len(chosen)]).view(n, -1, dim)
         scores = self.scores[:n]
         # beta 0: what the buffer holds is not read.
-        torch.baddbmm(scores, q, keys.transpose(1, 2), beta=0, alpha=dim**-0.5, out=scores)
+        torch.baddbmm(scores, self.queries[:n], keys.transpose(1, 2), beta=0, alpha=dim**-0.5, out=scores)
         return torch.bmm(scores.softmax(dim=-1), values, out=self.results[:n])

@@ -63,6 +63,18 @@ def split_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tu
     return rearrange(_concat(bands, dim=2), "b t rows cols heads wh ww d -> b (t rows cols) heads (wh ww) d")
 
 
+def window_means(x: Tensor, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
+    """Mean of each window's tokens without copying any, `t h w d` -> `(t rows columns) d`, float32."""
+    for axis in (0, 1):
+        # One axis after the other: rows of windows, then windows; what is no window yet stays as it is.
+        sums = [
+            part.unflatten(axis + 1, (-1, window[axis])).sum(dim=axis + 2, dtype=torch.float32)
+            for part in _parts(x, axis + 1, window[axis], shift[axis])
+        ]
+        x = _concat(sums, dim=axis + 1)
+    return rearrange(x, "t rows columns d -> (t rows columns) d") / (window[0] * window[1])
+
+
 def window_tokens(grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
     """The numbers of the tokens of each window, int64 `(t rows columns) (wh ww)`; arguments as in `split_windows`."""
     frame = TokenGrid(frames=1, references=0, height=grid.height, width=grid.width)
