@@ -18,7 +18,7 @@ from .grid import TokenGrid
 from .selection import select_for_grid
 from .windows import axis_spans, window_means, window_tokens
 
-WINDOWS_PER_THREAD = 10
+WINDOWS_PER_THREAD = 5
 """Windows of one head that a thread works on together; 9 x 12 of 128 channels then fit a core's cache."""
 
 
@@ -85,14 +85,17 @@ def _attend_head(
     tokens = window_tokens(grid, window, shift)
     at_once = max(1, round(WINDOWS_PER_THREAD * torch.get_num_threads() / columns))
     for queries, selected in parts:
-        workspace = _Workspace(k[0, 0], v[0, 0], tokens, per_window=selected.shape[-1], windows=at_once * columns)
+        chosen = tokens[selected[0, 0]].flatten(1)
+        workspace = _Workspace(
+            k[0, 0], v[0, 0], keys=chosen.shape[1], length=tokens.shape[1], windows=at_once * columns
+        )
         first, last = queries.start // columns, queries.stop // columns
         for start in range(first, last, at_once):
             piece = bands[start : min(start + at_once, last)]
             offset = start * columns - queries.start
             for band, windows in zip(piece, workspace.queries.split(columns), strict=False):
                 layout.read(q_frames, band, windows)
-            attended = workspace.attend(selected[0, 0, offset : offset + len(piece) * columns])
+            attended = workspace.attend(chosen[offset : offset + len(piece) * columns])
             for band, windows in zip(piece, attended.split(columns), strict=True):
                 layout.write(windows, out_frames, band)
 
@@ -113,7 +116,8 @@ class _BandLayout:
         """The band of `t h w d` into its windows, `columns l d`."""
         rows = frames[band.frame, band.top : band.top + self.height]
         windows = windows.unflatten(1, (self.height, self.width))
-        windows[self.windows] = rearrange(rows[:, self.cells], "wh (n ww) d -> n wh ww d", ww=self.width)
+        # Not by einops: this runs so often that parsing a pattern would count.
+        windows[self.windows] = rows[:, self.cells].unflatten(1, (-1, self.width)).transpose(0, 1)
         for number, start, _, _ in self.partial:
             windows[number] = rows[:, start : start + self.width]
 
@@ -123,7 +127,7 @@ class _BandLayout:
         windows = windows.unflatten(1, (self.height, self.width))[:, band.first_own - band.top :][:, : len(rows)]
         if self.cells.stop:
             cells = rows[:, self.cells].unflatten(1, (-1, self.width))
-            cells.copy_(rearrange(windows[self.windows], "n wh ww d -> wh n ww d"))
+            cells.copy_(windows[self.windows].transpose(0, 1))
         for number, start, first_own, end_own in self.partial:
             rows[:, first_own:end_own] = windows[number, :, first_own - start : end_own - start]
 
@@ -131,24 +135,20 @@ class _BandLayout:
 class _Workspace:
     """Buffers for the queries, keys, values, scores and results of a piece, used again for every piece."""
 
-    def __init__(self, keys: Tensor, values: Tensor, tokens: Tensor, *, per_window: int, windows: int) -> None:
-        """Takes one head's keys and values `n d`, and the tokens of every window `windows l`."""
+    def __init__(self, k: Tensor, v: Tensor, *, keys: int, length: int, windows: int) -> None:
+        """Takes one head's keys and values `n d`, keys and queries of a window, and windows worked on together."""
         # Rows are gathered, which is quick only where they lie one behind the other.
-        self.keys, self.values, self.tokens = keys.contiguous(), values.contiguous(), tokens
-        length, dim = tokens.shape[1], keys.shape[1]
-        self.gathered_keys = keys.new_empty(windows * per_window * length, dim)
-        self.gathered_values = torch.empty_like(self.gathered_keys)
-        self.scores = keys.new_empty(windows, length, per_window * length)
-        self.queries = keys.new_empty(windows, length, dim)
+        self.k, self.v, self.scale = k.contiguous(), v.contiguous(), k.shape[1] ** -0.5
+        self.keys, self.values = k.new_empty(windows, keys, k.shape[1]), k.new_empty(windows, keys, k.shape[1])
+        self.queries, self.scores = k.new_empty(windows, length, k.shape[1]), k.new_empty(windows, length, keys)
         self.results = torch.empty_like(self.queries)
 
-    def attend(self, selected: Tensor) -> Tensor:
-        """What the first n windows of `queries` attend to, `n s` -> `n l d`, valid until the next call."""
-        n, dim = len(selected), self.queries.shape[2]
-        chosen = self.tokens[selected].flatten()
-        keys = torch.index_select(self.keys, 0, chosen, out=self.gathered_keys[: len(chosen)]).view(n, -1, dim)
-        values = torch.index_select(self.values, 0, chosen, out=self.gathered_values[: len(chosen)]).view(n, -1, dim)
-        scores = self.scores[:n]
+    def attend(self, chosen: Tensor) -> Tensor:
+        """What the first n windows of `queries` find in the tokens `n keys` -> `n l d`, valid until the next call."""
+        n = len(chosen)
+        rows, keys, values, scores = chosen.flatten(), self.keys[:n], self.values[:n], self.scores[:n]
+        torch.index_select(self.k, 0, rows, out=keys.flatten(0, 1))
+        torch.index_select(self.v, 0, rows, out=values.flatten(0, 1))
         # beta 0: what the buffer holds is not read.
-        torch.baddbmm(scores, self.queries[:n], keys.transpose(1, 2), beta=0, alpha=dim**-0.5, out=scores)
+        torch.baddbmm(scores, self.queries[:n], keys.mT, beta=0, alpha=self.scale, out=scores)
         return torch.bmm(scores.softmax(dim=-1), values, out=self.results[:n])
