@@ -1,4 +1,5 @@
-"""`python -m train fit --config PRESET_OR_YAML [key=value ...] [--resume latest]`, `export`, `evaluate`, `curves`."""
+"""`python -m train fit --config PRESET_OR_YAML [key=value ...] [--resume latest]`, `export`, `evaluate`, `curves`; for
+data `prepare`, `degrade`, `encode`."""
 
 from __future__ import annotations
 

@@ -18,10 +18,13 @@ from .curves import plot_curves
 from .evaluate import evaluate, format_table, write_sheet
 from .export import DTYPES, export
 from .loop import fit
+from .pairs.cli import add_pair_commands
 
 
 def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(prog="python -m train", description="Train cascades: fit, export, evaluate.")
+    root = argparse.ArgumentParser(
+        prog="python -m train", description="Train cascades: data pairs, fit, export, evaluate."
+    )
     commands = root.add_subparsers(dest="command", required=True)
 
     command = commands.add_parser("fit", help="train one part")
@@ -53,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     command.add_argument("--out", type=Path, default=Path("curves.png"), metavar="PNG")
     command.set_defaults(run=lambda arguments: plot_curves(arguments.runs, arguments.out))
+
+    add_pair_commands(commands)
     return root
 
 

@@ -125,6 +125,11 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 
 def load_fit_config(source: str, overrides: list[str]) -> FitConfig:
+    """The configuration of a training run; see `load_config`."""
+    return load_config(FitConfig, source, overrides)
+
+
+def load_config(cls: type, source: str, overrides: list[str]) -> Any:
     """The configuration named by a preset or YAML path, with `a.b=value` overrides (values are YAML).
 
     Raises:
@@ -146,4 +151,4 @@ def load_fit_config(source: str, overrides: list[str]) -> FitConfig:
             if not isinstance(target, dict):
                 raise ValueError(f"override {key}: {parent} is a value, not a group of keys")
         target[last] = yaml.safe_load(text)
-    return build(FitConfig, values)
+    return build(cls, values)

@@ -1,0 +1,97 @@
+"""The commands `prepare`, `degrade` and `encode` of `python -m train`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from .config import PairsConfig, load_pairs_config
+from .degrade import DegradeShard, plan_degrade
+from .encode import EncodeShard, plan_encode
+from .engines import ENGINES, Work, part_of_run, run_shards
+from .parquet_index import write_index
+from .prepare import DAMAGED, KEPT, PrepareShard, plan_prepare
+from .report import write_report
+from .stage import Stage
+
+Plan = Callable[[PairsConfig], tuple[Stage, Work, Callable[[int], int]]]
+"""Config -> stage, what makes a shard, and the length of a shard in clips or samples."""
+
+
+def add_pair_commands(commands: argparse._SubParsersAction) -> None:
+    """Register the three commands."""
+    for name, plan, about in (
+        ("prepare", _prepare, "clips -> filtered samples in tar shards"),
+        ("degrade", _degrade, "samples -> degraded low-resolution variants"),
+        ("encode", _encode, "samples and variants -> latents and text embeddings"),
+    ):
+        command = commands.add_parser(name, help=about)
+        command.add_argument("--config", default="pairs_nano", help="a preset of train/presets or a .yaml file")
+        command.add_argument(
+            "--shard",
+            metavar="i/n",
+            help="make every n-th shard from the i-th on, i from 0 (default: from Slurm's or torchrun's variables)",
+        )
+        command.add_argument("--workers", type=int, default=1, help="processes, one thread each")
+        command.add_argument("--engine", choices=ENGINES, default="local", help="ray needs: pip install 'ray[data]'")
+        command.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. root=DIR output=DIR cut.most=4")
+        command.set_defaults(run=lambda arguments, plan=plan: run(arguments, plan))
+
+
+def _prepare(config: PairsConfig) -> tuple[Stage, Work, Callable[[int], int]]:
+    stage, clips = plan_prepare(config)
+    return (
+        stage,
+        PrepareShard(config, stage, clips),
+        lambda s: len(clips[s * config.clips_per_shard : (s + 1) * config.clips_per_shard]),
+    )
+
+
+def _degrade(config: PairsConfig) -> tuple[Stage, Work, Callable[[int], int]]:
+    stage, source = plan_degrade(config)
+    return stage, DegradeShard(config, stage, source), lambda s: len(source.read_manifest(s)["samples"])
+
+
+def _encode(config: PairsConfig) -> tuple[Stage, Work, Callable[[int], int]]:
+    stage, clips, degraded = plan_encode(config)
+    work = EncodeShard(config.encode, stage, clips, degraded)
+    return stage, work, lambda s: len(degraded.read_manifest(s)["samples"])
+
+
+def run(arguments: argparse.Namespace, plan: Plan) -> None:
+    """Make this job's shards, and the index and the report if they are the last."""
+    config = load_pairs_config(arguments.config, arguments.overrides)
+    part, parts = part_of_run(arguments.shard, os.environ)
+    stage, work, length = plan(config)
+    mine = range(part, stage.shards, parts)
+    missing = [shard for shard in mine if not stage.is_done(shard)]
+    if len(missing) < len(mine):
+        print(f"{len(mine) - len(missing)} of {len(mine)} shards are there already, {len(missing)} to make")
+    unit = "clip" if arguments.command == "prepare" else "sample"
+    total = sum(length(shard) for shard in missing)
+    with tqdm(total=total, desc=arguments.command, unit=unit, disable=not missing) as bar:
+        run_shards(work, missing, engine=arguments.engine, workers=arguments.workers, advance=bar.update)
+    finish(stage)
+
+
+def finish(stage: Stage) -> None:
+    """Index and report when every shard is there, whoever made it; a line about what is missing otherwise."""
+    left = [shard for shard in range(stage.shards) if not stage.is_done(shard)]
+    if left:
+        print(f"{stage.folder}: {stage.shards - len(left)} of {stage.shards} shards; the index follows with the last")
+        return
+    samples = write_index(stage)
+    write_report(stage)
+    items = [item for shard in range(stage.shards) for item in stage.read_manifest(shard)["items"]]
+    damaged = [item for item in items if item["status"] == DAMAGED]
+    for item in damaged[:20]:
+        print(f"damaged, left out: {item['clip']}: {item['reason']}")
+    if len(damaged) > 20:
+        print(f"... and {len(damaged) - 20} more damaged clips, named in the report")
+    if stage.settings["command"] == "prepare":
+        kept = sum(item["status"] == KEPT for item in items)
+        print(f"{kept} of {len(items)} clips kept, {len(items) - kept - len(damaged)} dropped, {len(damaged)} damaged")
+    print(f"{samples} samples in {stage.shards} shards: {stage.index}, {stage.report}")

@@ -1,0 +1,166 @@
+"""What the three commands are told: one typed configuration, a section for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..config import load_config
+
+VARIANTS = ("plain", "flow", "synthetic", "both")
+QUALITIES = ("auto", "musiq", "piqe", "none")
+LATENT_DTYPES = ("bfloat16", "float16", "float32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterConfig:
+    """Which clips are kept (S 5.1.1: not too bright or dark; over 10 uniform frames means of at least ...).
+
+    Attributes:
+        frames: frames that are measured, spread evenly over the clip.
+        short_side: pixels; frames are measured at this size, whatever the clip's own. Sharpness depends on it.
+        luma_least: mean luma, 0 to 255 (limits ours, the paper has none).
+        luma_most: as luma_least.
+        laplacian_least: variance of the Laplacian of the gray picture.
+        quality: "musiq" and "piqe" need pyiqa; "auto" takes what is there, "none" measures no quality.
+        musiq_least: 0 to 100, more is better.
+        piqe_most: 0 to 100, less is better (ours: 50 is where PIQE's authors put "poor").
+    """
+
+    frames: int = 10
+    short_side: int = 1080
+    luma_least: float = 20.0
+    luma_most: float = 235.0
+    laplacian_least: float = 30.0
+    quality: str = "auto"
+    musiq_least: float = 40.0
+    piqe_most: float = 50.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 1), ("short_side", 16)):
+            if getattr(self, name) < least:
+                raise ValueError(f"filter.{name} is {getattr(self, name)}, expected at least {least}")
+        if self.quality not in QUALITIES:
+            raise ValueError(f"filter.quality is {self.quality!r}, expected one of {', '.join(QUALITIES)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutConfig:
+    """How samples are cut from a clip.
+
+    Attributes:
+        lengths: frames of a sample, 4n+1 each; S trains on 17 and 77, U on 21 and 77.
+        stride: frames from the start of a sample to that of the next; 0 = its length.
+        most: samples of each length from one clip, spread evenly over it; bounds memory and keeps long clips from
+            outweighing the others.
+        buckets: (width, height) pairs, multiples of 8; a clip takes the nearest shape that it covers.
+        enlarge: whether a clip smaller than every bucket is enlarged; otherwise it is dropped.
+        references: whether a frame of the clip outside the sample is stored with it, as a reference picture (U A.2).
+    """
+
+    lengths: tuple[int, ...]
+    buckets: tuple[tuple[int, ...], ...]
+    stride: int = 0
+    most: int = 4
+    enlarge: bool = False
+    references: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.lengths or any(length < 1 or length % 4 != 1 for length in self.lengths):
+            raise ValueError(f"cut.lengths is {list(self.lengths)}, expected 4n+1 frames each (17, 21, 77, ...)")
+        if len(set(self.lengths)) != len(self.lengths):
+            raise ValueError(f"cut.lengths is {list(self.lengths)}: name every length once")
+        if self.stride < 0 or self.most < 1:
+            raise ValueError(f"cut.stride is {self.stride} and cut.most {self.most}, expected at least 0 and 1")
+        if not self.buckets or any(len(b) != 2 or min(b) < 16 or any(n % 8 for n in b) for b in self.buckets):
+            raise ValueError(
+                f"cut.buckets is {[list(b) for b in self.buckets]}, expected [width, height], multiples of 8"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DegradeConfig:
+    """The low-resolution side of the pairs.
+
+    Attributes:
+        variants: of "plain" (only made smaller), "flow", "synthetic", "both" (flow, then synthetic).
+        scale: how many times smaller than the clean sample, at least 1.
+        flow: fields of `FlowDegradation` that differ from their defaults.
+        synthetic: fields of `SyntheticDegradation`.
+    """
+
+    variants: tuple[str, ...]
+    scale: int
+    flow: dict[str, Any]
+    synthetic: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        unknown = [variant for variant in self.variants if variant not in VARIANTS]
+        if unknown or not self.variants or len(set(self.variants)) != len(self.variants):
+            raise ValueError(f"degrade.variants is {list(self.variants)}, expected some of {', '.join(VARIANTS)}")
+        if self.scale < 1:
+            raise ValueError(f"degrade.scale is {self.scale}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeConfig:
+    """What makes latents and text embeddings.
+
+    Attributes:
+        vae: "nano", a checkpoint of this project that holds a VAE, or a folder with a diffusers AutoencoderKLWan,
+            AutoencoderKLHunyuanVideo or AutoencoderKLHunyuanVideo15.
+        text: folder with `text_encoder` (UMT5EncoderModel) and `tokenizer`; "" for no text.
+        text_tokens: longest prompt in tokens.
+        dtype: type of the stored numbers.
+        device: "auto", "cpu" or "cuda".
+    """
+
+    vae: str = "nano"
+    text: str = ""
+    text_tokens: int = 512
+    dtype: str = "bfloat16"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in LATENT_DTYPES:
+            raise ValueError(f"encode.dtype is {self.dtype!r}, expected one of {', '.join(LATENT_DTYPES)}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"encode.device is {self.device!r}, expected auto, cpu or cuda")
+        if self.text_tokens < 1:
+            raise ValueError(f"encode.text_tokens is {self.text_tokens}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsConfig:
+    """The whole pipeline.
+
+    Attributes:
+        root: folder of clips, searched with everything below it.
+        output: folder that gets `clips`, `degraded` and `encoded`.
+        seed: of all that is drawn, 0 to 2**64 - 1.
+        clips_per_shard: clips that share a tar file, the unit of work and of resuming.
+        filter, cut, degrade, encode: see there.
+    """
+
+    root: str
+    output: str
+    seed: int
+    clips_per_shard: int
+    filter: FilterConfig
+    cut: CutConfig
+    degrade: DegradeConfig
+    encode: EncodeConfig
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed is {self.seed}, expected 0 to 2**64 - 1")
+        if self.clips_per_shard < 1:
+            raise ValueError(f"clips_per_shard is {self.clips_per_shard}, expected at least 1")
+
+
+def load_pairs_config(source: str, overrides: list[str]) -> PairsConfig:
+    """The configuration named by a preset or YAML path, with overrides; see `train.config.load_config`."""
+    config = load_config(PairsConfig, source, overrides)
+    # Workers of a cluster have other working directories.
+    return replace(config, root=str(Path(config.root).absolute()), output=str(Path(config.output).absolute()))

@@ -1,0 +1,124 @@
+"""`encode`: clean and degraded samples -> raw latents and text embeddings in tar shards, ready for training."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from .config import EncodeConfig, PairsConfig
+from .encoders import VideoEncoder, load_text, load_vae, text_identity, vae_identity
+from .lossless_video import read_lossless
+from .prepare import KEPT
+from .stage import Stage, make_stage, open_stage, to_json
+from .storage import write_durably
+from .tar_shards import new_shard, read_sample
+
+CLEAN = "clean"
+NULL_TEXT = "null_text.safetensors"
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+cached_vae = functools.lru_cache(load_vae)  # weights are read once for a process, not for a shard
+cached_text = functools.lru_cache(load_text)
+
+
+def plan_encode(config: PairsConfig) -> tuple[Stage, Stage, Stage]:
+    """The stage and the two it reads: clean samples and degraded ones.
+
+    Raises:
+        ValueError: an earlier command has not begun, or was begun anew since; no such weights.
+    """
+    clips = open_stage(Path(config.output) / "clips", "prepare")
+    degraded = open_stage(Path(config.output) / "degraded", "degrade")
+    if degraded.settings["source"] != clips.digest:
+        raise ValueError(f"{degraded.folder} was made from other samples than those in {clips.folder}: degrade again")
+    settings = {
+        "command": "encode",
+        "source": degraded.digest,
+        "vae": vae_identity(config.encode.vae),
+        "text": text_identity(config.encode.text),
+        **{name: getattr(config.encode, name) for name in ("text_tokens", "dtype")},
+    }
+    return make_stage(Path(config.output) / "encoded", settings, clips.shards), clips, degraded
+
+
+@dataclass(frozen=True)
+class EncodeShard:
+    """Makes one shard; can be sent to another process."""
+
+    config: EncodeConfig
+    stage: Stage
+    clips: Stage
+    degraded: Stage
+
+    @property
+    def uses_gpu(self) -> bool:
+        return self.config.device != "cpu"
+
+    def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
+        """Make shard number `shard`; `advance` is told of every sample. Returns the number of samples."""
+        encoder, text = cached_vae(self.config), cached_text(self.config)
+        if text is not None and not (self.stage.folder / NULL_TEXT).is_file():
+            write_durably(self.stage.folder / NULL_TEXT, save({"text": text("").contiguous()}))
+        clean_rows = self.clips.read_manifest(shard)["samples"]
+        degraded_rows = self.degraded.read_manifest(shard)["samples"]
+        samples: list[dict[str, Any]] = []
+        items: list[dict[str, Any]] = []
+        with new_shard(self.stage.tar(shard)) as tar:
+            for clean, low in zip(clean_rows, degraded_rows, strict=True):
+                latents = self._latents(shard, clean, low, encoder)
+                embedding = text(clean["caption"]) if text is not None else None
+                record = self._record(clean, low, latents, embedding, encoder)
+                dtype = DTYPES[self.config.dtype]
+                members = {
+                    "json": to_json(record),
+                    "latent.safetensors": save({n: v.to(dtype).contiguous() for n, v in latents.items()}),
+                }
+                if embedding is not None:
+                    members["text.safetensors"] = save({"text": embedding.contiguous()})
+                offset, size = tar.add(record["key"], members)
+                samples.append({**record, "offset": offset, "size": size})
+                deviations = {f"std of {n}": round(float(v.std()), 4) for n, v in latents.items()}
+                items.append({"clip": clean["clip"], "key": clean["key"], "status": KEPT, **deviations})
+                advance(1)
+        self.stage.finish_shard(shard, samples=samples, items=items, pictures={})
+        return len(samples)
+
+    def _latents(
+        self, shard: int, clean: dict[str, Any], low: dict[str, Any], encoder: VideoEncoder
+    ) -> dict[str, Tensor]:
+        """Name -> raw latent `c t h w` float32: "clean" on the large grid, the variants on the small one."""
+        data = read_sample(self.clips.tar(shard), clean["offset"], clean["size"])
+        degraded = read_sample(self.degraded.tar(shard), low["offset"], low["size"])
+        videos = {CLEAN: data["mp4"], **{variant: degraded[f"{variant}.mp4"] for variant in low["variants"]}}
+        latents = {name: encoder(read_lossless(video)) for name, video in videos.items()}
+        for name, latent in latents.items():
+            if not torch.isfinite(latent).all():
+                raise ValueError(f"{clean['key']}: the latent of {name} is not finite: encode with another autoencoder")
+        return latents
+
+    def _record(
+        self,
+        clean: dict[str, Any],
+        low: dict[str, Any],
+        latents: dict[str, Tensor],
+        embedding: Tensor | None,
+        encoder: VideoEncoder,
+    ) -> dict[str, Any]:
+        kept = ("key", "clip", "start", "frames", "fps", "width", "height", "caption", "luma", "laplacian", "quality")
+        return {
+            **{name: clean[name] for name in kept},
+            "low_width": low["width"],
+            "low_height": low["height"],
+            "motion": low["motion"],
+            "variants": low["variants"],
+            "space": encoder.space.name,
+            "latent_shape": list(latents[CLEAN].shape),
+            "low_latent_shape": list(latents[low["variants"][0]].shape),
+            "text_tokens": 0 if embedding is None else len(embedding),
+        }
