@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +88,14 @@ class ComfyServer:
                 self.command, cwd=self.host.path, env=self.environment, stdout=log, stderr=subprocess.STDOUT
             )
         until = time.monotonic() + START_TIMEOUT
-        try:
+        with ExitStack() as stack:
+            stack.callback(self.stop)
             while not self._answers():
                 self.require_alive()
                 if time.monotonic() > until:
                     raise TimeoutError(f"no answer within {START_TIMEOUT:.0f} s; {self.log_tail()}")
                 time.sleep(0.2)
-        except BaseException:
-            self.stop()
-            raise
+            stack.pop_all()  # it runs, and goes on when the block is left
         return self
 
     def __exit__(self, *_: object) -> None:

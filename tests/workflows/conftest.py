@@ -1,7 +1,7 @@
 """Fake servers, a workflow for them, and a batch that runs in this process."""
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -33,24 +33,21 @@ def server(make_server):
 @pytest.fixture
 def in_background():
     """Function: does something beside the batch. When that fails, all servers are let go and so does the test."""
-    threads, failures = [], []
+    futures = []
+    with ThreadPoolExecutor() as pool:
 
-    def start(action, *servers):
-        def run():
-            try:
-                action()
-            except Exception as failure:  # noqa: BLE001 - handed to the test
-                failures.append(failure)
-                for server in servers:
-                    server.release.set()
+        def start(action, *servers):
+            def let_go(future):
+                if future.exception() is not None:
+                    for server in servers:
+                        server.release.set()
 
-        threads.append(threading.Thread(target=run))
-        threads[-1].start()
+            futures.append(pool.submit(action))
+            futures[-1].add_done_callback(let_go)
 
-    yield start
-    for thread in threads:
-        thread.join()
-    assert failures == []
+        yield start
+    for future in futures:
+        future.result()
 
 
 @pytest.fixture
