@@ -48,7 +48,7 @@ class Stock:
 
 @pytest.mark.parametrize("kind", ["wan", "hunyuan"])
 def test_all_windows_are_what_the_model_does_by_itself(server, install, kind):
-    stock = Stock(install, kind)
+    stock, before = Stock(install, kind), len(server.log())
     result = stock.run(
         server,
         plain=stock.model,
@@ -67,6 +67,8 @@ def test_all_windows_are_what_the_model_does_by_itself(server, install, kind):
     for untouched in ("off", "short", "again"):
         np.testing.assert_array_equal(result[untouched], result["plain"], err_msg=untouched)
     assert np.abs(result["one"] - result["plain"]).max() > 1e-3 * scale
+    said = [line for line in server.log()[before:].splitlines() if "attention stays dense" in line]
+    assert sum("are fewer than min_tokens, 1000000" in line for line in said) == 1, "once for each patch"
 
 
 @pytest.mark.parametrize("units", [False, True])
