@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..config import load_config
 
-VARIANTS = ("plain", "flow", "synthetic", "both")
+VARIANTS = ("plain", "flow", "synthetic", "both", "sdedit")
 QUALITIES = ("auto", "musiq", "piqe", "none")
 LATENT_DTYPES = ("bfloat16", "float16", "float32")
 
@@ -84,16 +84,23 @@ class DegradeConfig:
     """The low-resolution side of the pairs.
 
     Attributes:
-        variants: of "plain" (only made smaller), "flow", "synthetic", "both" (flow, then synthetic).
+        variants: of "plain" (only made smaller), "flow", "synthetic", "both" (flow, then synthetic), "sdedit"
+            (partly redrawn by a text-to-video model under the sample's caption, then synthetic; U 3.3).
         scale: how many times smaller than the clean sample, at least 1.
         flow: fields of `FlowDegradation` that differ from their defaults.
         synthetic: fields of `SyntheticDegradation`.
+        model: of "sdedit": folder of a Wan text-to-video model in diffusers' layout; it computes on `encode.device`.
+        sdedit: of "sdedit": fields of `SDEditDegradation`.
+        cfg: of "sdedit": conventional guidance scale, 0 to 100; 1 is without guidance and twice as fast.
     """
 
     variants: tuple[str, ...]
     scale: int
     flow: dict[str, Any]
     synthetic: dict[str, Any]
+    model: str = ""
+    sdedit: dict[str, Any] = field(default_factory=dict)
+    cfg: float = 5.0
 
     def __post_init__(self) -> None:
         unknown = [variant for variant in self.variants if variant not in VARIANTS]
@@ -101,6 +108,13 @@ class DegradeConfig:
             raise ValueError(f"degrade.variants is {list(self.variants)}, expected some of {', '.join(VARIANTS)}")
         if self.scale < 1:
             raise ValueError(f"degrade.scale is {self.scale}, expected at least 1")
+        if "sdedit" in self.variants and not self.model:
+            raise ValueError(
+                "degrade.model is empty, the variant sdedit needs the folder of a Wan text-to-video model in "
+                "diffusers' layout: give degrade.model=DIR, or leave sdedit out of degrade.variants"
+            )
+        if not 0 <= self.cfg <= 100:
+            raise ValueError(f"degrade.cfg is {self.cfg}, expected 0 to 100")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +127,7 @@ class EncodeConfig:
         text: folder with `text_encoder` (UMT5EncoderModel) and `tokenizer`; "" for no text.
         text_tokens: longest prompt in tokens.
         dtype: type of the stored numbers.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu" or "cuda"; also where `degrade.model` computes.
     """
 
     vae: str = "nano"

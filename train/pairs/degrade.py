@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import cv2
 import numpy as np
 
 from gvr_core.comparison import comparison_sheet
-from gvr_core.degradations.config import FlowDegradation, SyntheticDegradation
+from gvr_core.degradations.config import FlowDegradation, SDEditDegradation, SyntheticDegradation
 from gvr_core.degradations.flow_based import Degraded, degrade_flow
 from gvr_core.degradations.synthetic import degrade_synthetic
 
@@ -21,29 +22,34 @@ from ..config import build
 from .config import DegradeConfig, PairsConfig
 from .lossless_video import LosslessWriter, read_lossless
 from .prepare import KEPT, picture
+from .sdedit_diffusers import degrade_to_frames, load_wan, wan_identity
 from .stage import Stage, make_stage, open_stage, to_json
 from .tar_shards import new_shard, read_sample
+
+ModelGuided = Callable[..., Iterable[np.ndarray]]
+"""`model_guided(frames, seed=..., clip_id=...) -> frames`: what "sdedit" does."""
+cached_wan = functools.lru_cache(load_wan)  # weights are read once for a process, not for a shard
 
 
 def plan_degrade(config: PairsConfig) -> tuple[Stage, Stage]:
     """The stage and the one it reads, whose shards it follows.
 
     Raises:
-        ValueError: `prepare` has not begun, or settings that do not fit.
+        ValueError: `prepare` has not begun, no such model, or settings that do not fit.
     """
     source = open_stage(Path(config.output) / "clips", "prepare")
-    flow, synthetic = degradations(config.degrade)
-    settings = {
-        "command": "degrade",
-        "source": source.digest,
-        "seed": config.seed,
-        "degrade": {**asdict(config.degrade), "flow": asdict(flow), "synthetic": asdict(synthetic)},
-    }
+    flow, synthetic, sdedit = degradations(config.degrade)
+    degrade = {**asdict(config.degrade), "flow": asdict(flow), "synthetic": asdict(synthetic)}
+    if "sdedit" in config.degrade.variants:
+        degrade |= {"model": wan_identity(config.degrade.model), "sdedit": asdict(sdedit)}
+    else:  # these decide nothing then
+        degrade = {name: value for name, value in degrade.items() if name not in ("model", "sdedit", "cfg")}
+    settings = {"command": "degrade", "source": source.digest, "seed": config.seed, "degrade": degrade}
     return make_stage(Path(config.output) / "degraded", settings, source.shards), source
 
 
-def degradations(config: DegradeConfig) -> tuple[FlowDegradation, SyntheticDegradation]:
-    """The two degradations with their defaults filled in.
+def degradations(config: DegradeConfig) -> tuple[FlowDegradation, SyntheticDegradation, SDEditDegradation]:
+    """The three degradations with their defaults filled in.
 
     Raises:
         ValueError: an unknown field (the nearest one is told), a value out of range, or a change of size.
@@ -52,7 +58,7 @@ def degradations(config: DegradeConfig) -> tuple[FlowDegradation, SyntheticDegra
     synthetic = build(SyntheticDegradation, {"restore_size": True, **config.synthetic}, "degrade.synthetic.")
     if not synthetic.restore_size and synthetic.scale[1] > 1:
         raise ValueError("degrade.synthetic.restore_size is off: the variants of a sample need one size, leave it on")
-    return flow, synthetic
+    return flow, synthetic, build(SDEditDegradation, config.sdedit, "degrade.sdedit.")
 
 
 def degrade_sample(
@@ -63,6 +69,7 @@ def degrade_sample(
     *,
     seed: int,
     key: str,
+    model_guided: ModelGuided | None = None,
 ) -> Iterator[tuple[np.ndarray, float]]:
     """The frames of one variant, each with the share of the picture that moves (0 where no flow is computed).
 
@@ -73,6 +80,7 @@ def degrade_sample(
         synthetic: what "synthetic" and "both" do.
         seed: of the run.
         key: names the sample; with seed and variant it decides everything that is drawn.
+        model_guided: what "sdedit" does, `synthetic` included.
     """
     clip_id = f"{key}#{variant}"
     motion: list[float] = []
@@ -83,7 +91,9 @@ def degrade_sample(
             yield degraded.frame
 
     stream = moved() if variant in ("flow", "both") else iter(frames)
-    if variant in ("synthetic", "both"):
+    if variant == "sdedit":
+        stream = model_guided(stream, seed=seed, clip_id=clip_id)
+    elif variant in ("synthetic", "both"):
         stream = degrade_synthetic(stream, synthetic, seed=seed, clip_id=clip_id)
     for number, frame in enumerate(stream):
         yield frame, motion[number] if motion else 0.0
@@ -105,7 +115,10 @@ class DegradeShard:
     config: PairsConfig
     stage: Stage
     source: Stage
-    uses_gpu: ClassVar[bool] = False
+
+    @property
+    def uses_gpu(self) -> bool:
+        return "sdedit" in self.config.degrade.variants and self.config.encode.device != "cpu"
 
     def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
         """Make shard number `shard`; `advance` is told of every sample. Returns the number of samples."""
@@ -131,7 +144,8 @@ class DegradeShard:
     def _degrade(self, row: dict[str, Any], video: bytes) -> tuple[dict[str, bytes], dict[str, Any], np.ndarray]:
         """Tar members, row of the index and picture of one sample."""
         config = self.config.degrade
-        flow, synthetic = degradations(config)
+        flow, synthetic, _ = degradations(config)
+        drawing = {"seed": self.config.seed, "key": row["key"], "model_guided": self._model_guided(row["caption"])}
         width, height = (max(1, round(row[side] / config.scale)) for side in ("width", "height"))
         members, motion, shown = {}, 0.0, {}
         number = row["frames"] // 2
@@ -139,7 +153,7 @@ class DegradeShard:
         for variant in sorted(config.variants, key=lambda name: name not in ("flow", "both")):
             writer = LosslessWriter(width=width, height=height, fps=Fraction(row["fps"]))
             small = (_smaller(frame, width, height) for frame in read_lossless(video))
-            frames = degrade_sample(small, variant, flow, synthetic, seed=self.config.seed, key=row["key"])
+            frames = degrade_sample(small, variant, flow, synthetic, **drawing)
             is_first = not shown
             for position, (frame, moving) in enumerate(frames):
                 writer.write(frame)
@@ -158,6 +172,16 @@ class DegradeShard:
         }
         clean = next(islice(read_lossless(video), number, None))
         return members, record, _sheet(_smaller(clean, width, height), {name: shown[name] for name in config.variants})
+
+    def _model_guided(self, caption: str) -> ModelGuided | None:
+        """None where no variant asks for it: then no model is loaded."""
+        config = self.config.degrade
+        if "sdedit" not in config.variants:
+            return None
+        _, synthetic, sdedit = degradations(config)
+        wan = cached_wan(config.model, device=self.config.encode.device)
+        model = wan.model(caption, cfg=config.cfg)
+        return functools.partial(degrade_to_frames, wan=wan, config=sdedit, synthetic=synthetic, model=model)
 
 
 def _smaller(frame: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -71,7 +71,7 @@ def vae_identity(name: str) -> dict[str, str]:
     """
     path = nano_path() if name == "nano" else Path(name)
     if path.is_dir():
-        return {"space": _diffusers_space(path)[1], "weights": _folder_digest(path)}
+        return {"space": _diffusers_space(path)[1], "weights": folder_digest(path)}
     header = read_header(path)
     if "vae" not in header.parts:
         raise ValueError(f"encode.vae: {path} holds {', '.join(header.parts)}, but no vae: choose another file")
@@ -113,7 +113,7 @@ def text_identity(name: str) -> dict[str, str] | None:
     for part in ("text_encoder", "tokenizer"):
         if not (path / part).is_dir():
             raise ValueError(f"encode.text: {path} has no folder {part}: give a Wan model in diffusers' layout")
-    return {"weights": _folder_digest(path / "text_encoder"), "tokenizer": _folder_digest(path / "tokenizer")}
+    return {"weights": folder_digest(path / "text_encoder"), "tokenizer": folder_digest(path / "tokenizer")}
 
 
 def load_text(config: EncodeConfig) -> Callable[[str], Tensor] | None:
@@ -167,7 +167,7 @@ def _diffusers_space(path: Path) -> tuple[str, str]:
     return class_name, space
 
 
-def _folder_digest(path: Path) -> str:
+def folder_digest(path: Path) -> str:
     """Of small files the content, of weights the size: hashing gigabytes at every start would take minutes."""
     parts = [
         f"{file.name} {file.stat().st_size} {file.read_bytes().hex() if file.stat().st_size < 2**20 else ''}"

@@ -23,7 +23,7 @@ from gvr_core.latent_values import denormalize, normalize
 from gvr_core.solvers import Model
 
 from .config import EncodeConfig
-from .encoders import WholeClipVAE, load_text, load_vae
+from .encoders import WholeClipVAE, folder_digest, load_text, load_vae
 
 TIMESTEPS = 1000
 """Wan's timestep at sigma 1."""
@@ -169,6 +169,20 @@ def degrade_to_frames(
         seed=seed,
         clip_id=clip_id,
     )
+
+
+def wan_identity(folder: Path | str) -> dict[str, str]:
+    """What stands for the model in the plan: the folder's name and a digest of each part that is used.
+
+    Raises:
+        ValueError: a part is missing.
+    """
+    folder = Path(folder)
+    parts = (_transformer_part(folder)[0], "vae", "text_encoder", "tokenizer")
+    missing = [part for part in parts if not (folder / part).is_dir()]
+    if missing:
+        raise ValueError(f"{folder} has no folder {missing[0]}: give a Wan text-to-video model in diffusers' layout")
+    return {"name": folder.absolute().name, **{part: folder_digest(folder / part) for part in parts}}
 
 
 def load_wan(folder: Path | str, *, device: str = "auto") -> WanDegrader:

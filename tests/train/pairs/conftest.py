@@ -55,6 +55,32 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def wan_folder(tmp_path_factory):
+    """A tiny random Wan text-to-video model in diffusers' layout."""
+    import torch
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+
+    path = tmp_path_factory.mktemp("wan")
+    torch.manual_seed(0)
+    WanTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=12, text_dim=24, freq_dim=16, ffn_dim=32, num_layers=1
+    ).save_pretrained(path / "transformer")
+    AutoencoderKLWan(base_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1).save_pretrained(path / "vae")
+    text = UMT5Config(vocab_size=8, d_model=24, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    UMT5EncoderModel(text).save_pretrained(path / "text_encoder")
+    words = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1, "a": 2, "fox": 3, "</s>": 4}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    # As UMT5 does, so that an empty prompt is one token.
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 4)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", unk_token="<unk>")
+    tokenizer.save_pretrained(path / "tokenizer")
+    (path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+    return path
+
+
 @pytest.fixture
 def make_config(root, tmp_path):
     """Function: the config of a pipeline into `tmp_path / name`, with overrides."""
@@ -93,11 +119,10 @@ def prepare():
 def degrade():
     """Function: all shards of `degrade`; the stage."""
 
-    def run(config):
+    def run(config, workers=1):
         stage, source = plan_degrade(config)
-        run_shards(
-            DegradeShard(config, stage, source), range(stage.shards), engine="local", workers=1, advance=lambda n: None
-        )
+        work = DegradeShard(config, stage, source)
+        run_shards(work, range(stage.shards), engine="local", workers=workers, advance=lambda n: None)
         finish(stage)
         return stage
 

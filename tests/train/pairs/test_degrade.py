@@ -1,11 +1,16 @@
+import json
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 
-from gvr_core.degradations.config import FlowDegradation, SyntheticDegradation
-from train.pairs.degrade import degrade_sample
+from gvr_core.degradations.config import FlowDegradation, SDEditDegradation, SyntheticDegradation
+from train.pairs.degrade import DegradeShard, cached_wan, degrade_sample, plan_degrade
+from train.pairs.engines import one_thread
 from train.pairs.lossless_video import read_lossless
 from train.pairs.reading import StageSamples
+from train.pairs.sdedit_diffusers import degrade_to_frames
 
 
 def by_key(stage, command):
@@ -68,6 +73,64 @@ def test_the_draw_depends_on_seed_key_and_variant():
     assert np.array_equal(run(), run())
     assert not np.array_equal(run(), run(seed=1))
     assert not np.array_equal(run(), run(key="other"))
+
+
+@pytest.fixture
+def make_sdedit(make_config, wan_folder):
+    """Function: a config with the variants flow and sdedit."""
+
+    def make(name="out", *overrides, model=wan_folder):
+        variants = ("degrade.variants=[flow, sdedit]", f"degrade.model={model}", "degrade.sdedit.steps=1")
+        return make_config(name, "cut.lengths=[5]", "encode.device=cpu", *variants, *overrides)
+
+    return make
+
+
+def test_sdedit_goes_through_the_whole_pipeline(make_sdedit, prepare, degrade, encode, files):
+    config = make_sdedit()
+    clean = by_key(prepare(config), "prepare")
+    cached_wan.cache_clear()
+    stage = degrade(config)
+    assert cached_wan.cache_info().misses == 1
+    wan = cached_wan(config.degrade.model, device="cpu")
+    parts = SDEditDegradation(steps=1), SyntheticDegradation(restore_size=True)
+    for key, (row, members) in by_key(stage, "degrade").items():
+        flow, sdedit = (frames_of(members[f"{name}.mp4"]) for name in ("flow", "sdedit"))
+        assert row["variants"] == ["flow", "sdedit"]
+        assert sdedit.shape == flow.shape == (5, 32, 48, 3)
+        small = [cv2.resize(f, (48, 32), interpolation=cv2.INTER_AREA) for f in frames_of(clean[key][1]["mp4"])]
+        model = wan.model(row["caption"], cfg=5)
+        with one_thread():
+            expected = list(degrade_to_frames(small, wan, *parts, model, seed=0, clip_id=f"{key}#sdedit"))
+        assert np.array_equal(sdedit, expected)
+    assert all(row["variants"] == ["flow", "sdedit"] for row, _ in by_key(encode(config), "encode").values())
+    prepare(make_sdedit("two"))
+    assert files(degrade(make_sdedit("two"), workers=2).folder) == files(stage.folder)
+
+
+def test_another_model_is_refused(make_sdedit, prepare, wan_folder, tmp_path):
+    model = shutil.copytree(wan_folder, tmp_path / "wan")
+    config = make_sdedit(model=model)
+    prepare(config)
+    assert plan_degrade(config)[0].settings["degrade"]["model"]["name"] == "wan"
+    values = json.loads((model / "transformer" / "config.json").read_text())
+    (model / "transformer" / "config.json").write_text(json.dumps({**values, "eps": 0.1}))
+    with pytest.raises(ValueError, match=r"degrade\.model\.transformer was "):
+        plan_degrade(config)
+    shutil.rmtree(model / "vae")
+    with pytest.raises(ValueError, match="has no folder vae: give a Wan text-to-video model"):
+        plan_degrade(config)
+    with pytest.raises(ValueError, match="no model in diffusers' layout"):
+        plan_degrade(make_sdedit(model=tmp_path / "none"))
+
+
+def test_the_gpu_is_for_sdedit_alone(make_config, make_sdedit):
+    def uses_gpu(config):
+        return DegradeShard(config, None, None).uses_gpu
+
+    assert not uses_gpu(make_config())
+    assert uses_gpu(make_sdedit("out", "encode.device=auto"))
+    assert not uses_gpu(make_sdedit())
 
 
 def test_prepare_comes_first(make_config, degrade):

@@ -6,9 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+from diffusers import FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
 
 from gvr_core.degradations.config import SDEditDegradation, SyntheticDegradation
 from gvr_core.latent_values import denormalize, normalize
@@ -20,29 +18,8 @@ UNTOUCHED = SyntheticDegradation(blur_probability=0, noise_probability=0, compre
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A model in diffusers' layout."""
-    path = tmp_path_factory.mktemp("wan")
-    torch.manual_seed(0)
-    WanTransformer3DModel(
-        num_attention_heads=2, attention_head_dim=12, text_dim=24, freq_dim=16, ffn_dim=32, num_layers=1
-    ).save_pretrained(path / "transformer")
-    AutoencoderKLWan(base_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1).save_pretrained(path / "vae")
-    text = UMT5Config(vocab_size=8, d_model=24, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
-    UMT5EncoderModel(text).save_pretrained(path / "text_encoder")
-    words = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1, "a": 2, "fox": 3, "</s>": 4}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    # As UMT5 does, so that an empty prompt is one token.
-    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 4)])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", unk_token="<unk>")
-    tokenizer.save_pretrained(path / "tokenizer")
-    (path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
-    return path
-
-
-@pytest.fixture(scope="module")
-def wan(folder):
-    return load_wan(folder, device="cpu")
+def wan(wan_folder):
+    return load_wan(wan_folder, device="cpu")
 
 
 def clip(frames=5, height=32, width=48):
@@ -114,10 +91,10 @@ def test_the_chain_keeps_frames_and_size(wan, frames, height, width):
     assert np.array_equal(result, list(degrade_to_frames(source, *parts, **KEY)))
 
 
-def test_wan_2_2_uses_its_low_noise_part_alone(folder, tmp_path):
+def test_wan_2_2_uses_its_low_noise_part_alone(wan_folder, tmp_path):
     for part in ("vae", "text_encoder", "tokenizer"):
-        (tmp_path / part).symlink_to(folder / part)
-    (tmp_path / "transformer_2").symlink_to(folder / "transformer")
+        (tmp_path / part).symlink_to(wan_folder / part)
+    (tmp_path / "transformer_2").symlink_to(wan_folder / "transformer")
     (tmp_path / "model_index.json").write_text(json.dumps({"boundary_ratio": 0.875}))
     wan = load_wan(tmp_path, device="cpu")
     degrade_to_latent(clip(1), wan, SDEditDegradation(steps=1), wan.model("a", cfg=1), **KEY)
@@ -125,12 +102,12 @@ def test_wan_2_2_uses_its_low_noise_part_alone(folder, tmp_path):
         degrade_to_latent(clip(1), wan, SDEditDegradation(alpha=(0.9, 0.9), steps=1), wan.model("a", cfg=1), **KEY)
 
 
-def test_what_is_no_text_to_video_model_is_told(folder, tmp_path):
+def test_what_is_no_text_to_video_model_is_told(wan_folder, tmp_path):
     with pytest.raises(ValueError, match=r"no model in diffusers' layout"):
         load_wan(tmp_path)
     (tmp_path / "model_index.json").write_text("{}")
     for part in ("vae", "text_encoder", "tokenizer"):
-        (tmp_path / part).symlink_to(folder / part)
+        (tmp_path / part).symlink_to(wan_folder / part)
     with pytest.raises(ValueError, match="cannot be loaded as a Wan transformer"):
         load_wan(tmp_path, device="cpu")
     WanTransformer3DModel(
@@ -140,7 +117,7 @@ def test_what_is_no_text_to_video_model_is_told(folder, tmp_path):
         load_wan(tmp_path, device="cpu")
 
 
-def test_without_diffusers_the_error_says_what_to_install(folder, monkeypatch):
+def test_without_diffusers_the_error_says_what_to_install(wan_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ValueError, match="pip install diffusers transformers"):
-        load_wan(folder)
+        load_wan(wan_folder)
