@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ from gvr_core.bench.measure import Timing, interleave  # noqa: E402
 from gvr_core.bench.memory import resident_peaks  # noqa: E402
 from gvr_core.bench.operations import Operations  # noqa: E402
 from gvr_core.bench.sizes import model_config, with_form, with_heads  # noqa: E402
+from run import ALLOCATOR  # noqa: E402
 
 CPU = torch.device("cpu")
 CASCADE = model_config("1.3b")
@@ -157,6 +159,12 @@ def growth(line: Line) -> None:
 LINES = {"sparse": sparse, "memory": memory, "block": block, "alternatives": alternatives, "growth": growth}
 
 
+def use_allocator() -> None:
+    """Starts the script again with the settings of memory that `run.py` gives to every command, unless they are set."""
+    if not set(ALLOCATOR) <= set(os.environ):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**ALLOCATOR, **os.environ})
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lines", nargs="*", metavar="LINE", help=f"{', '.join(LINES)} (default: all)")
@@ -172,4 +180,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    use_allocator()
     sys.exit(main())

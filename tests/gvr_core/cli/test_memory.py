@@ -1,6 +1,7 @@
 """A long clip in little memory: 300 frames from 256 to 512 pixels, the whole process watched from outside."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from gvr_core.sample_clip import render_sample_clip
 from gvr_core.video import VideoWriter, probe
+from run import ALLOCATOR
 
 ROOT = Path(__file__).resolve().parents[3]
 resource = pytest.importorskip("resource", reason="peak memory of a child is only told on Unix")
@@ -30,9 +32,9 @@ def test_300_frames_stay_under_3_gb(tmp_path):
             for _ in range(30):  # what moves does not matter here
                 writer.write(frame[None])
     arguments = ["upscale", str(source), str(target), "--steps", "1", "--device", "cpu", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    environment = {**ALLOCATOR, **os.environ}  # as `python run.py upscale` starts it
+    command = [sys.executable, "-c", WATCHED, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report, peak = done.stdout.strip().splitlines()
     unit = 1 if sys.platform == "darwin" else 1024
