@@ -24,8 +24,8 @@ NEEDS_OTHERWISE = ("requirements.txt",)
 INDEX_VARIABLE = "GVR_TORCH_INDEX"
 RUNTIME_IMPORTS = "torch, einops, safetensors, numpy, cv2, av, tqdm"
 GRACE_SECONDS = 30
-# For glibc, ignored elsewhere: blocks of up to 64 MB are used again instead of going back to the system each time. Mapping
-# fresh memory page by page took a tenth of the demo's time; the price is a few hundred MB.
+# For glibc, ignored elsewhere: blocks of up to 64 MB are used again instead of going back to the system each time.
+# Mapping fresh memory page by page took a tenth of the demo's time; the price is a few hundred MB.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**26)}
 
 HELP = f"""\
