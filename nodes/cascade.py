@@ -202,7 +202,7 @@ def _upsample(
     module, device = None, host.load_models()
     if cascade.upsampler is not None:
         cells = latent.shape[2] * plan.latent_height * plan.latent_width
-        # About eight float32 maps of the hidden width are alive at once.
+        # An estimate: about eight float32 maps of the hidden width alive at once.
         memory = 8 * 4 * cells * cascade.upsampler.model.config.hidden
         device = host.load_models(cascade.upsampler, memory=memory)
         module = cascade.upsampler.model
