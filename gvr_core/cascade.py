@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from . import flow
-from .checkpoints import Header, load_part, read_header
+from .checkpoints import Header, load_part, read_cascade_header
 from .coding import VideoVAE, reencode_enlarged
 from .geometry import LatentSpace, UpscalePlan, latent_space
 from .guidance import MultiGuidance, guided
@@ -194,14 +194,10 @@ class Cascade:
         """Load every part of a checkpoint.
 
         Raises:
-            ValueError: as `read_header` and `load_part`; or there is no DiT of a cascade inside.
+            ValueError: as `read_cascade_header` and `load_part`.
         """
-        header = read_header(path)
+        header = read_cascade_header(path)
         parts: dict[str, nn.Module] = {name: load_part(path, name).to(device) for name in header.parts}
-        if "dit" not in parts:
-            raise ValueError(f"{path} holds {', '.join(parts)}, but no cascade: choose a checkpoint with a dit")
-        if header.inference is None or not parts["dit"].config.condition_channels:
-            raise ValueError(f"{path} holds a dit that is no cascade yet: train and export it first")
         return cls(header, parts["dit"], parts.get("upsampler"), parts.get("vae"))
 
     @classmethod

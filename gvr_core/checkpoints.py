@@ -159,6 +159,20 @@ def read_header(path: Path | str) -> Header:
     return header
 
 
+def read_cascade_header(path: Path | str) -> Header:
+    """As `read_header`, of a file that holds a cascade.
+
+    Raises:
+        ValueError: as `read_header`; or there is no DiT of a cascade inside.
+    """
+    header = read_header(path)
+    if "dit" not in header.parts:
+        raise ValueError(f"{path} holds {', '.join(header.parts)}, but no cascade: choose a checkpoint with a dit")
+    if header.inference is None or not header.parts["dit"].get("condition_channels"):
+        raise ValueError(f"{path} holds a dit that is no cascade yet: train and export it first")
+    return header
+
+
 def build_part(part: str, config: dict[str, Any], **kwargs: Any) -> nn.Module:
     """The module of a header entry, with initial weights; `kwargs` reach the DiT (operations, dense, device, dtype).
 

@@ -36,18 +36,13 @@ from torch import Tensor, nn
 
 from ..gvr_core.attention import DenseAttention, full_attention
 
-log = logging.getLogger("gvr")
-
 BaseModel, ModelType = comfy.model_base.BaseModel, comfy.model_base.ModelType
 ModelConfig = comfy.supported_models_base.BASE
 LatentFormat = comfy.latent_formats.LatentFormat
 CFGGuider, KSAMPLER = comfy.samplers.CFGGuider, comfy.samplers.KSAMPLER
 VAE = comfy.sd.VAE
-CONDConstant, CONDRegular, CONDNoiseShape = (
-    comfy.conds.CONDConstant,
-    comfy.conds.CONDRegular,
-    comfy.conds.CONDNoiseShape,
-)
+CONDConstant, CONDRegular = comfy.conds.CONDConstant, comfy.conds.CONDRegular
+ModelPatcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
 ProgressBar = comfy.utils.ProgressBar
 
 OVERRIDE = "optimized_attention_override"
@@ -95,8 +90,7 @@ def model_path(name: str) -> Path:
 def place(model: nn.Module) -> comfy.model_patcher.ModelPatcher:
     """A module under ComfyUI's memory management, its weights waiting on the offload device."""
     load, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
-    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return patcher(model.to(offload), load_device=load, offload_device=offload)
+    return ModelPatcher(model.to(offload), load_device=load, offload_device=offload)
 
 
 def load_models(*patchers: Any, memory: int = 0) -> torch.device:
@@ -275,5 +269,4 @@ def prepare_vae(vae: VAE, module: nn.Module) -> None:
     vae.vae_dtype = torch.float32
     vae.device = management.vae_device()
     vae.output_device = management.intermediate_device()
-    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    vae.patcher = patcher(module, load_device=vae.device, offload_device=management.vae_offload_device())
+    vae.patcher = ModelPatcher(module, load_device=vae.device, offload_device=management.vae_offload_device())

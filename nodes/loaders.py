@@ -6,11 +6,11 @@ import torch
 from comfy_api.latest import io
 
 from ..gvr_core.cascade import nano_path
-from ..gvr_core.checkpoints import read_header
+from ..gvr_core.checkpoints import load_part, read_header
 from . import host
 from .choices import check_choice
 from .model_loading import load_cascade
-from .vae import MissingVAE, load_bundled_vae, rgb_factors
+from .vae import BundledVAE, MissingVAE, rgb_factors
 
 NANO = "nano (bundled)"
 DTYPES = {
@@ -65,9 +65,11 @@ class LoadCascade(io.ComfyNode):
         check_choice("weight_dtype", weight_dtype, DTYPES)
         path = nano_path() if checkpoint == NANO else host.model_path(checkpoint)
         header = read_header(path)
-        has_vae = "vae" in header.parts
-        model = load_cascade(path, dtype=DTYPES[weight_dtype], rgb_factors=rgb_factors(path) if has_vae else None)
-        return io.NodeOutput(model, load_bundled_vae(path) if has_vae else MissingVAE(path.name, header.space))
+        dtype = DTYPES[weight_dtype]
+        if "vae" not in header.parts:
+            return io.NodeOutput(load_cascade(path, dtype=dtype), MissingVAE(path.name, header.space))
+        vae = load_part(path, "vae")
+        return io.NodeOutput(load_cascade(path, dtype=dtype, rgb_factors=rgb_factors(vae)), BundledVAE(vae))
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str = NANO, weight_dtype: str = "default") -> tuple:

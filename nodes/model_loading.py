@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..gvr_core.checkpoints import Header, build_part, check_state_dict, load_part, read_header, read_part
+from ..gvr_core.checkpoints import Header, build_part, check_state_dict, load_part, read_cascade_header, read_part
 from ..gvr_core.geometry import LatentSpace, latent_space
 from ..gvr_core.latent_values import denormalize, normalize
 from ..gvr_core.models.dit_config import DiTConfig
@@ -66,15 +66,11 @@ def load_cascade(path: Path, *, dtype: torch.dtype | None, rgb_factors: list[lis
         rgb_factors: see `latent_format`.
 
     Raises:
-        ValueError: as `read_header`; it holds no cascade; or its tensors do not fit its header.
+        ValueError: as `read_cascade_header`; or its tensors do not fit its header.
     """
-    header = read_header(path)
-    if "dit" not in header.parts:
-        raise ValueError(f"{path.name} holds {', '.join(header.parts)}, but no cascade: choose a checkpoint with a dit")
+    header = read_cascade_header(path)
     with torch.device("meta"):
         skeleton = build_part("dit", header.parts["dit"])
-    if header.inference is None or not skeleton.config.condition_channels:
-        raise ValueError(f"{path.name} holds a dit that is no cascade yet: train and export it first")
     tensors = read_part(path, "dit")
     check_state_dict(skeleton, tensors, source=path.name)
 

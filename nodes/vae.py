@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from ..gvr_core.checkpoints import load_part
 from ..gvr_core.coding import CELLS_AT_ONCE, chunk_frames
 from ..gvr_core.geometry import LatentSpace, pad_frames
 from ..gvr_core.models.vae import NanoVAE
@@ -76,14 +74,9 @@ class MissingVAE:
         raise AttributeError(self._text)
 
 
-def load_bundled_vae(path: Path) -> BundledVAE:
-    """The VAE part of a checkpoint."""
-    return BundledVAE(load_part(path, "vae"))
-
-
-def rgb_factors(path: Path) -> list[list[float]]:
+def rgb_factors(vae: NanoVAE) -> list[list[float]]:
     """What each latent channel adds to red, green and blue: the mean over a cell of the VAE's linear decoder."""
-    linear = load_part(path, "vae").linear_decoder.weight[:, :, 0, 0, 0]
+    linear = vae.linear_decoder.weight[:, :, 0, 0, 0]
     return reduce(linear, "(rgb cell) c -> c rgb", "mean", rgb=3).tolist()
 
 
@@ -124,9 +117,7 @@ class HostCodec:
 
 
 def to_video(images: Tensor) -> Tensor:
-    """ComfyUI images `t h w c` or `1 t h w c` in [0, 1] -> video `1 3 t h w` in [-1, 1]; alpha is left out."""
-    if images.ndim == 5:
-        images = images[0]
+    """ComfyUI images `t h w c` in [0, 1] -> video `1 3 t h w` in [-1, 1]; alpha is left out."""
     return rearrange(images[..., :3], "t h w c -> 1 c t h w").float() * 2 - 1
 
 

@@ -13,11 +13,10 @@ from torch.nn import functional
 
 from ..gvr_core.geometry import round_up
 from ..gvr_core.sample_clip import render_sample_clip
+from ..gvr_core.video import DEFAULT_FPS
 from . import host
 from .latents import check_space, size_of, video_latent, with_size
 from .vae import pad_to_frames, vae_space
-
-FPS = 24.0
 
 
 class SampleClip(io.ComfyNode):
@@ -59,7 +58,7 @@ class SampleClip(io.ComfyNode):
         for index, frame in enumerate(render_sample_clip(frames=frames, height=height, width=width, seed=seed)):
             images[index] = torch.from_numpy(np.ascontiguousarray(frame)).float() / 255
             bar.update(1)
-        return io.NodeOutput(images, FPS)
+        return io.NodeOutput(images, float(DEFAULT_FPS))
 
 
 class EncodeVideo(io.ComfyNode):

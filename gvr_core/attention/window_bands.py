@@ -2,8 +2,8 @@
 
 The result is that of `sparse_local`, whose large copies cost a CPU more than the arithmetic: fresh memory has to be
 mapped page by page. Here nothing is copied as a whole; queries, gathered keys, scores and results live in small buffers
-that are used again and again. The explicit form matmul, softmax, matmul is
-faster than the fused kernel on blocks of this size, most of all in bfloat16. Without gradients only.
+that are used again and again. The explicit form matmul, softmax, matmul is faster than the fused kernel on blocks of
+this size, most of all in bfloat16. Without gradients only.
 """
 
 from __future__ import annotations
