@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..attention import TokenGrid
+from ..models.blocks import FFN_TOKENS
 from ..models.dit_config import DiTConfig
 from .counts import Cost, attention_cost, block_cost, count_block_parameters, count_parameters, model_cost, rest_cost
 from .estimate import REST, form_of
@@ -44,7 +45,7 @@ class Case:
         if self.operation == "attention":
             return 15 * numbers * itemsize
         weights = count_parameters(self.config) if self.operation == "model" else count_block_parameters(self.config)
-        hidden = 2 * self.grid.length * self.config.ffn_dim
+        hidden = 2 * min(self.grid.length, FFN_TOKENS) * self.config.ffn_dim
         # Norms, modulation and RoPE run in float32.
         return (weights + hidden) * itemsize + 14 * numbers * max(itemsize, 4)
 

@@ -19,6 +19,10 @@ from torch import Tensor, nn
 from ..attention import AttentionConfig, DenseAttention, TokenGrid, attend
 from .rope import Rotary, apply_rotary
 
+FFN_TOKENS = 2**13
+"""Tokens in the feed-forward layer at a time where no gradient is needed: its wide hidden layer, whole, would be the
+largest tensor of a run."""
+
 
 @dataclass(frozen=True, eq=False)
 class TokenContext:
@@ -150,7 +154,15 @@ class Block(nn.Module):
         if self.cross_attn is not None:
             q, k, v = self.cross_attn.project(self.norm3(x), text)
             x = x + self.cross_attn.output(tokens.dense(q, k, v)).to(x.dtype)
-        return _gated_sum(x, self.ffn(_modulated(self.norm2, x, shift2, scale2)), gate2)
+        return self._feed_forward(x, shift2, scale2, gate2)
+
+    def _feed_forward(self, x: Tensor, shift: Tensor, scale: Tensor, gate: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or x.shape[1] <= FFN_TOKENS:
+            return _gated_sum(x, self.ffn(_modulated(self.norm2, x, shift, scale)), gate)
+        out = torch.empty_like(x)
+        for part, target in zip(x.split(FFN_TOKENS, dim=1), out.split(FFN_TOKENS, dim=1), strict=True):
+            target.copy_(_gated_sum(part, self.ffn(_modulated(self.norm2, part, shift, scale)), gate))
+        return out
 
     def _attend_all(self, x: Tensor, tokens: TokenContext) -> Tensor:
         q, k, v = self.self_attn.project(x, x, tokens.rotary)

@@ -138,3 +138,14 @@ def test_queries_and_keys_are_normalised_over_all_heads():
         mean_square = rearrange(y, "b heads n d -> b n (heads d)").pow(2).mean(-1)
         torch.testing.assert_close(mean_square, torch.ones_like(mean_square), rtol=1e-3, atol=0)
     assert v.shape == (2, 2, 5, 8)
+
+
+def test_feed_forward_in_parts_equals_the_whole(monkeypatch):
+    module = block()
+    x, time, text = inputs()
+    whole = module(x, time, text, layout(8))
+    monkeypatch.setattr("gvr_core.models.blocks.FFN_TOKENS", 5)
+    with torch.no_grad():
+        parts = module(x, time, text, layout(8))
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
+    assert torch.equal(module(x, time, text, layout(8)), whole)  # with gradients never cut
