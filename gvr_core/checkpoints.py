@@ -106,7 +106,12 @@ def save_checkpoint(path: Path, modules: Mapping[str, nn.Module], header: Header
         for part, module in modules.items()
         for name, tensor in module.state_dict().items()
     }
-    write_tensors(path, tensors, {"format": "pt", "gvr": json.dumps({"format": FORMAT, **asdict(header)})})
+    write_tensors(path, tensors, header_metadata(header))
+
+
+def header_metadata(header: Header) -> dict[str, str]:
+    """What a safetensors file with this header has as its metadata."""
+    return {"format": "pt", "gvr": json.dumps({"format": FORMAT, **asdict(header)})}
 
 
 def _open(path: Path) -> safe_open:
@@ -118,6 +123,15 @@ def _open(path: Path) -> safe_open:
         raise ValueError(
             f"{path} is not a readable safetensors file ({error}): it may be cut off or of another kind, get it again"
         ) from error
+
+
+def has_header(path: Path | str) -> bool:
+    """Whether a path is a checkpoint of this project, as far as can be told without reading its tensors."""
+    path = Path(path)
+    if not path.is_file() or path.suffix != ".safetensors":
+        return False
+    with _open(path) as file:
+        return "gvr" in (file.metadata() or {})
 
 
 def read_header(path: Path | str) -> Header:

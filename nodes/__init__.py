@@ -7,10 +7,12 @@ from comfy_api.latest import ComfyExtension, io
 from . import host
 from .attention import SparseAttention
 from .cascade import LatentCascadeUpsample
+from .compare import CompareVideo
 from .degrade import FlowDegrade, SDEditDegrade
 from .guidance import MultiCFGGuider
 from .loaders import LoadCascade
 from .references import ReferenceTokens
+from .routes import add_routes
 from .sampling import MultiCFGSampler, PNDMSampler
 from .schedules import DetailAwareSigmas, PartialSigmas
 from .video import DecodeVideo, EncodeVideo, SampleClip
@@ -30,6 +32,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     SampleClip,
     FlowDegrade,
     SDEditDegrade,
+    CompareVideo,
 )
 
 
@@ -41,6 +44,7 @@ class GVRExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> GVRExtension:
-    """ComfyUI's entry point; makes `models/gvr` known."""
+    """ComfyUI's entry point; makes `models/gvr` and our routes known."""
     host.register_model_folder()
+    add_routes()
     return GVRExtension()

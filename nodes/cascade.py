@@ -151,6 +151,8 @@ class LatentCascadeUpsample(io.ComfyNode):
             _or_blocked(negative, "negative"),
             with_size(torch.zeros_like(upsampled), **size),
             with_size(upsampled, **size),
+            # For the cost line: sizes that the graph does not tell are known after the first run.
+            ui={"gvr_source": [{"frames": frames, "height": height, "width": width}]},
         )
 
 

@@ -6,6 +6,7 @@ for 0.3.64 and later; where versions differ, what is there decides, never a vers
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
 import logging
@@ -84,6 +85,55 @@ def model_path(name: str) -> Path:
     raise ValueError(f"no file {name} in {', '.join(folders)}: put it there, or press R to read the folders again")
 
 
+def temp_folder() -> Path:
+    """Where files live until the host starts again; its `/view` route serves them."""
+    return Path(folder_paths.get_temp_directory())
+
+
+def user_file(name: str) -> Path:
+    """Where a file of ours lies in the host's user folder; the folder may not be there yet."""
+    return Path(folder_paths.get_user_directory()) / "gvr" / name
+
+
+def input_file(name: str) -> Path:
+    """A file of the input folder by the name a loader has for it. Raises ValueError where there is none."""
+    if not folder_paths.exists_annotated_filepath(name):
+        raise ValueError(f"no file {name} in the input folder: upload it again")
+    return Path(folder_paths.get_annotated_filepath(name))
+
+
+# The page
+
+
+def add_route(method: str, path: str, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Answers requests of the page with JSON, off the event loop; without a server it does nothing.
+
+    Args:
+        method: "GET", whose query is the question, or "POST", whose body is, as a JSON object.
+        path: of the route, below `/api` too.
+        answer: from question to answer. Its ValueErrors are answers as well, `{"problem": text}`: an error status
+            would stand in the page's console as a fault of the page.
+    """
+    import server
+    from aiohttp import web
+
+    instance = getattr(server.PromptServer, "instance", None)
+    if instance is None:
+        return
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            question = dict(request.query) if method == "GET" else await request.json()
+            if not isinstance(question, dict):
+                raise ValueError(f"the request holds a {type(question).__name__}, expected an object")
+            found = await asyncio.get_running_loop().run_in_executor(None, answer, question)
+        except ValueError as error:
+            found = {"problem": str(error)}
+        return web.json_response(found)
+
+    instance.routes.route(method, path)(handle)
+
+
 # Models and devices
 
 
@@ -106,11 +156,29 @@ def intermediate_device() -> torch.device:
 
 def choose_dtypes(tensors: dict[str, Tensor], wanted: torch.dtype | None) -> tuple[torch.dtype, torch.dtype | None]:
     """Dtype of the weights, and of the computation where that differs (else None), as ComfyUI's own loaders choose."""
-    stored, parameters = comfy.utils.weight_dtype(tensors), sum(tensor.numel() for tensor in tensors.values())
+    return plan_dtypes(comfy.utils.weight_dtype(tensors), sum(tensor.numel() for tensor in tensors.values()), wanted)
+
+
+def plan_dtypes(
+    stored: torch.dtype | None, parameters: int, wanted: torch.dtype | None
+) -> tuple[torch.dtype, torch.dtype | None]:
+    """As `choose_dtypes`, from the stored dtype and the number of parameters alone."""
     management = comfy.model_management
     supported = [torch.bfloat16, torch.float16, torch.float32]
     weights = wanted or management.unet_dtype(model_params=parameters, supported_dtypes=supported, weight_dtype=stored)
     return weights, management.unet_manual_cast(weights, management.get_torch_device(), supported)
+
+
+def computing_device() -> torch.device:
+    """Where models run."""
+    return comfy.model_management.get_torch_device()
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a device that a model could have, those of loaded models included: ComfyUI unloads them for it."""
+    management = comfy.model_management
+    loaded = [entry for entry in management.current_loaded_models if entry.device == device]
+    return int(management.get_free_memory(device)) + sum(entry.model_loaded_memory() for entry in loaded)
 
 
 def load_weights(model: BaseModel, patcher: Any, tensors: dict[str, Tensor]) -> None:
@@ -164,6 +232,11 @@ def with_diffusion_model_wrapper(model: Any, key: str, wrapper: Callable) -> Any
     return clone
 
 
+def with_run_wrapper(model: Any, key: str, wrapper: Callable) -> None:
+    """Puts `wrapper(executor, *args, **kwargs)` around every sampling run of a MODEL and of its clones."""
+    model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, key, wrapper)
+
+
 def percent_to_sigma(model: Any, percent: float) -> float:
     """The sigma at which a share of a run, 0 to 1, is done."""
     return float(model.get_model_object("model_sampling").percent_to_sigma(percent))
@@ -181,12 +254,30 @@ def is_flow(model: Any) -> bool:
     return isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST)
 
 
+class ShiftedFlow(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
+    """Noise levels of a flow model."""
+
+
+class Schedule:
+    """Stands where a flow MODEL is asked for its noise levels and there is none yet.
+
+    Args:
+        shift: of its sigmas.
+    """
+
+    def __init__(self, shift: float) -> None:
+        self._sampling = ShiftedFlow(None)
+        self._sampling.set_parameters(shift=shift)
+
+    def get_model_object(self, name: str) -> ShiftedFlow:
+        """The noise levels. Raises AttributeError for anything else."""
+        if name != "model_sampling":
+            raise AttributeError(f"a schedule has no {name}")
+        return self._sampling
+
+
 def with_shift(model: Any, shift: float) -> Any:
     """A clone of a flow MODEL with another shift of its sigmas."""
-
-    class ShiftedFlow(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
-        pass
-
     sampling = ShiftedFlow(model.model.model_config)
     sampling.set_parameters(shift=shift, multiplier=model.get_model_object("model_sampling").multiplier)
     clone = model.clone()

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..gvr_core.attention import full_attention
+from ..gvr_core.attention import attend, full_attention
 from ..gvr_core.geometry import LatentSpace, latent_space
 from ..gvr_core.models.dit import DiT
 from ..gvr_core.models.dit_config import DiTConfig
 from ..gvr_core.references import time_indices
 from . import host
+from .stopwatch import Stopwatch
 
 log = logging.getLogger("gvr")
 
@@ -35,6 +36,7 @@ class CascadeDiT(DiT):
     ) -> None:
         super().__init__(config, operations=operations, device=device, dtype=dtype)
         self.dtype = dtype
+        self.stopwatch: Stopwatch | None = None
         if dtype is not None and dtype.itemsize == 1:
             # A few MB, and more than a quarter of the error that 8 bits make (measured on nano).
             for name in ("patch_embedding", "time_embedding", "noise_embedding", "time_projection", "head"):
@@ -85,6 +87,9 @@ class CascadeDiT(DiT):
         latent, condition = x.split([self.config.latent_channels, self.config.condition_channels], dim=1)
         self.dense = host.dense_attention(x.device, transformer_options)
         self.attention = transformer_options.get(ATTENTION, self.config.attention)
+        timed = None if self.stopwatch is None else self.stopwatch.begin(latent, references, self.attention)
+        if timed is not None:
+            self.attend = timed.attend
         try:
             return super().forward(
                 latent,
@@ -97,7 +102,9 @@ class CascadeDiT(DiT):
             )
         finally:
             # The options hold other packs' tensors, which must not outlive the call.
-            self.dense, self.attention = full_attention, self.config.attention
+            self.dense, self.attention, self.attend = full_attention, self.config.attention, attend
+            if timed is not None:
+                self.stopwatch.end(timed)
 
 
 class CascadeModel(host.BaseModel):

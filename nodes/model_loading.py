@@ -13,6 +13,7 @@ from ..gvr_core.geometry import LatentSpace, latent_space
 from ..gvr_core.latent_values import denormalize, normalize
 from ..gvr_core.models.dit_config import DiTConfig
 from . import host
+from .calibration import watch
 from .model import CascadeModel
 
 
@@ -79,6 +80,7 @@ def load_cascade(path: Path, *, dtype: torch.dtype | None, rgb_factors: list[lis
     model = CascadeModel(config)
     patcher = host.place(model)
     host.load_weights(model, patcher, tensors)
+    watch(patcher)
     if "upsampler" in header.parts:
         model.upsampler = host.place(load_part(path, "upsampler"))
     return patcher

@@ -150,5 +150,5 @@ def load_config(cls: type, source: str, overrides: list[str]) -> Any:
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
                 raise ValueError(f"override {key}: {parent} is a value, not a group of keys")
-        target[last] = yaml.safe_load(text)
+        target[last] = yaml.safe_load(text) if text else ""
     return build(cls, values)

@@ -7,11 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-SHOWN = {"loss": "loss", "psnr": "PSNR of the batch, dB", "latent": "latent squared error", "edges": "edge error"}
+SHOWN = {
+    "loss": "loss",
+    "validation/loss": "loss on held-out clips",
+    "psnr": "PSNR of the batch, dB",
+    "validation/psnr": "PSNR of held-out samples, dB",
+    "latent": "latent squared error",
+    "edges": "edge error",
+}
 
 
 def read_log(run: Path) -> dict[str, np.ndarray]:
-    """Figure -> value at each step. A resumed run logs some steps twice: the later line counts.
+    """Figure -> value at each step, NaN where a step has none (skipped, or no look at held-out clips).
+
+    A resumed run logs some steps twice: the later line counts.
 
     Raises:
         ValueError: no log there.
@@ -19,9 +28,13 @@ def read_log(run: Path) -> dict[str, np.ndarray]:
     log = run / "log.jsonl"
     if not log.is_file():
         raise ValueError(f"no log.jsonl in {run}: give the output directory of a fit")
-    entries = {entry["step"]: entry for entry in map(json.loads, log.read_text(encoding="utf-8").splitlines())}
+    entries: dict[int, dict[str, float | None]] = {}
+    for entry in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
+        entries.setdefault(entry["step"], {}).update(entry)
     ordered = [entries[step] for step in sorted(entries)]
-    return {name: np.array([entry[name] for entry in ordered]) for name in ordered[0]}
+    names = dict.fromkeys(name for entry in ordered for name in entry)
+    figures = {name: np.array([entry.get(name) for entry in ordered], dtype=np.float64) for name in names}
+    return {**figures, "step": np.array(sorted(entries))}
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
@@ -40,17 +53,20 @@ def plot_curves(runs: list[Path], out: Path) -> None:
     from matplotlib import pyplot
 
     logs = [(run, read_log(run)) for run in runs]
-    panels = max(sum(name in log for name in SHOWN) for _, log in logs)
+    shown = [[name for name in SHOWN if name in log and np.isfinite(log[name]).any()] for _, log in logs]
+    panels = max(map(len, shown))
     figure, axes = pyplot.subplots(len(logs), panels, figsize=(4 * panels, 2.6 * len(logs)), squeeze=False)
-    for row, (run, log) in zip(axes, logs, strict=True):
-        names = [name for name in SHOWN if name in log]
+    for row, names, (run, log) in zip(axes, shown, logs, strict=True):
         for axis in row[len(names) :]:
             axis.set_axis_off()
         for axis, name in zip(row, names, strict=False):
-            axis.plot(log["step"], log[name], color="0.85", linewidth=0.6)
-            axis.plot(log["step"], smooth(log[name], max(len(log["step"]) // 25, 1)), color="tab:blue")
-            low, high = np.percentile(log[name], [1, 99])
-            axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+            is_there = np.isfinite(log[name])
+            steps, values = log["step"][is_there], log[name][is_there]
+            axis.plot(steps, values, color="0.85", linewidth=0.6)
+            axis.plot(steps, smooth(values, max(len(steps) // 25, 1)), color="tab:blue")
+            low, high = np.percentile(values, [1, 99])
+            if high > low:
+                axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
             axis.set_title(f"{run.name}: {SHOWN[name]}", fontsize=9)
             axis.tick_params(labelsize=8)
     figure.tight_layout()

@@ -1,4 +1,4 @@
-"""The stateless data plan: sample k of a run is a function of (seed, k) alone.
+"""The stateless data plan: sample k of a run is a function of (seed, k) alone, group g of (seed, g).
 
 A run that stops and goes on needs only `{seed, step}`: nothing about loaders, workers or random states is saved, and
 who computes a sample (which worker, which rank) cannot change it.
@@ -6,12 +6,14 @@ who computes a sample (which worker, which rank) cannot change it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from .config import DataConfig
+from .fit_config import TASKS, DataConfig
+
+GROUP = 2**32
+"""Key of the groups' randomness (and the next for buckets); numbers of samples stay below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +59,50 @@ def plan_sample(seed: int, k: int, config: DataConfig, shapes: list[list[tuple[i
     )
 
 
-@dataclass(frozen=True)
-class BatchPlan:
-    """Batches of sample numbers from `first_step` to `steps`, for `DataLoader(batch_sampler=...)`."""
+@dataclass(frozen=True, kw_only=True)
+class GroupPlan:
+    """What the samples of one forward pass share, so that they can be stacked.
 
-    batch: int
-    first_step: int
-    steps: int
+    Attributes:
+        task: "t2v", "multi_id" or "edit".
+        images: ID pictures of each sample.
+        video: whether each has a reference video.
+        dropped: whether its references are left out (the null condition of guidance).
+    """
 
-    def __len__(self) -> int:
-        return self.steps - self.first_step
+    task: str
+    images: int
+    video: bool
+    dropped: bool
 
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self.first_step, self.steps):
-            yield list(range(step * self.batch, (step + 1) * self.batch))
+    @property
+    def has_references(self) -> bool:
+        """Whether the model sees references."""
+        return not self.dropped and (self.images > 0 or self.video)
+
+
+def plan_group(seed: int, g: int, config: DataConfig) -> GroupPlan:
+    """Group number g of the run with this seed: task by the weights of `data.tasks`, references, dropout (U 3.4)."""
+    random = group_generator(seed, g)
+    names = [name for name in TASKS if config.tasks.get(name, 0) > 0]
+    weights = np.array([config.tasks[name] for name in names], dtype=np.float64)
+    edges = np.cumsum(weights / weights.sum())
+    task = names[min(int(np.searchsorted(edges, random.random(), side="right")), len(names) - 1)]
+    images = int(random.integers(1, config.references.most_images + 1))
+    dropped = bool(random.random() < config.references.drop)
+    return GroupPlan(
+        task=task,
+        images=images if task == "multi_id" else 0,
+        video=task == "edit",
+        dropped=dropped and task != "t2v",
+    )
+
+
+def group_generator(seed: int, g: int, part: int = 0) -> np.random.Generator:
+    """Randomness of group g, apart from that of every sample; `part` 0 is the plan's, 1 the bucket's."""
+    return np.random.default_rng([seed, GROUP + part, g])
+
+
+def group_samples(g: int, size: int) -> range:
+    """Numbers of the samples of group g."""
+    return range(g * size, (g + 1) * size)

@@ -57,11 +57,20 @@ def work_seconds(cost: Cost, rates: Rates) -> float:
 
 
 class RateMeter:
-    """Two operations to run among others, and the rates from their best times."""
+    """Two operations to run among others, and the rates from their best times.
 
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        n = MATMUL_SIZE.get(device.type, MATMUL_SIZE_GPU)
-        count = COPY_BYTES // dtype.itemsize
+    Args:
+        device: where.
+        dtype: of the numbers.
+        rows: of the square matrices; None for a size that reaches the best rate.
+        copy_bytes: what is copied; None for more than any cache holds.
+    """
+
+    def __init__(
+        self, device: torch.device, dtype: torch.dtype, *, rows: int | None = None, copy_bytes: int | None = None
+    ) -> None:
+        n = rows or MATMUL_SIZE.get(device.type, MATMUL_SIZE_GPU)
+        count = (copy_bytes or COPY_BYTES) // dtype.itemsize
         self._square = torch.randn(n, n, device=device, dtype=dtype)
         self._product = torch.empty_like(self._square)
         self._source = torch.ones(count, device=device, dtype=dtype)

@@ -9,6 +9,7 @@ until it is trained. Ours: it shares norm1's modulation and gate with the 3-D at
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +34,14 @@ class TokenContext:
         rotary: their angles.
         attention: which tokens the 3-D attention connects.
         dense: the inner attention of all three kinds.
+        attend: the 3-D attention; a host may put one there that measures it.
     """
 
     grid: TokenGrid
     rotary: Rotary
     attention: AttentionConfig
     dense: DenseAttention
+    attend: Callable[..., Tensor] = attend
 
 
 def sinusoid(position: Tensor, dim: int) -> Tensor:
@@ -166,7 +169,7 @@ class Block(nn.Module):
 
     def _attend_all(self, x: Tensor, tokens: TokenContext) -> Tensor:
         q, k, v = self.self_attn.project(x, x, tokens.rotary)
-        y = attend(q, k, v, grid=tokens.grid, layer=self.layer, config=tokens.attention, dense=tokens.dense)
+        y = tokens.attend(q, k, v, grid=tokens.grid, layer=self.layer, config=tokens.attention, dense=tokens.dense)
         return self.self_attn.output(y)
 
     def _attend_frames(self, x: Tensor, tokens: TokenContext) -> Tensor:

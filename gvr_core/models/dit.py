@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..attention import DenseAttention, TokenGrid, full_attention
+from ..attention import DenseAttention, TokenGrid, attend, full_attention
 from .blocks import Block, Head, TokenContext, sinusoid, zero_parameters
 from .dit_config import DiTConfig
 from .dit_inputs import check_inputs
@@ -36,6 +36,7 @@ class DiT(nn.Module):
         config: its architecture.
         dense: the attention operation, `(q, k, v)` on `b heads n d`; read at every call, a host may set it.
         attention: form of the 3-D attention, the config's; read at every call, a host may set another one.
+        attend: the 3-D attention itself, `attention.attend`; read at every call, a host may set one that measures it.
         gradient_checkpointing: set it to True to recompute each block in the backward pass instead of keeping its
             activations; the gradients are the same.
     """
@@ -60,7 +61,7 @@ class DiT(nn.Module):
             dense: the attention operation.
         """
         super().__init__()
-        self.config, self.attention, self.dense = config, config.attention, dense
+        self.config, self.attention, self.dense, self.attend = config, config.attention, dense, attend
         self.gradient_checkpointing = False
         factory = {"device": device, "dtype": dtype}
         dim, patch = config.dim, config.patch_size
@@ -163,9 +164,11 @@ class DiT(nn.Module):
             latent = torch.cat([x, torch.zeros_like(x) if condition is None else condition.to(x.dtype)], dim=1)
         times = [*range(x.shape[2]), *reference_times]
         if references is not None:
-            # The condition's half of a reference is zero: it has no low-resolution version (ours).
+            # The condition's half of a reference is zero: it has no low-resolution version (ours). Where the model sees
+            # anchor and residual instead, a clean reference is its own anchor and its residual is zero.
             rest = references.new_zeros(len(x), config.condition_channels, *references.shape[2:])
-            latent = torch.cat([latent, torch.cat([references, rest], dim=1).to(latent.dtype)], dim=2)
+            halves = [references, rest] if terms is None else [rest, references]
+            latent = torch.cat([latent, torch.cat(halves, dim=1).to(latent.dtype)], dim=2)
 
         tokens = self.patch_embedding(latent.to(dtype)).to(dtype)  # b d t+r h w
         height, width = tokens.shape[3:]
@@ -174,6 +177,7 @@ class DiT(nn.Module):
             rotary=rotary_table(config.head_dim, times, height, width, device=x.device),
             attention=self.attention,
             dense=self.dense,
+            attend=self.attend,
         )
         tokens = rearrange(tokens, "b d t h w -> b (t h w) d").contiguous()
         text = None if context is None else self.text_embedding(context.to(dtype)).to(dtype)

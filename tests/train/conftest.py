@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gvr_core.video import VideoWriter
-from train.config import load_fit_config
+from train.fit_config import load_fit_config
 
 
 @pytest.fixture(scope="session")

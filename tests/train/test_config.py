@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from train.config import PRESETS, load_fit_config
+from train.config import PRESETS
+from train.fit_config import load_fit_config
 
 # Those of the data commands are of another kind: tests/train/pairs.
 RUNS = [
@@ -15,8 +16,14 @@ RUNS = [
 @pytest.mark.parametrize("preset", RUNS)
 def test_every_preset_is_a_valid_config(preset):
     config = load_fit_config(preset, [])
-    assert config.task in ("vae", "upsampler", "dit")
-    assert len(config.data.validation) == 4
+    assert config.task in ("vae", "upsampler", "cascade")
+    assert config.batch % config.group == 0
+
+
+@pytest.mark.parametrize("preset", [name for name in RUNS if name.startswith("nano")])
+def test_every_stage_of_nano_holds_out_the_same_clips(preset):
+    assert load_fit_config(preset, []).data.validation == load_fit_config("nano_vae", []).data.validation
+    assert len(load_fit_config(preset, []).data.validation) == 4
 
 
 def test_overrides_reach_nested_keys_with_their_type():

@@ -34,3 +34,19 @@ def test_a_picture_is_written(tmp_path):
     picture = cv2.imread(str(tmp_path / "x.png"))
     assert picture.shape[1] > picture.shape[0]
     assert picture.std() > 1
+
+
+def test_skipped_steps_and_looks_at_held_out_clips_are_gaps(tmp_path):
+    lines = [
+        {"step": 1, "loss": 3.0},
+        {"step": 2, "loss": None, "skipped": 1},
+        {"step": 2, "validation/loss": 5.0},
+        {"step": 3, "loss": 1.0},
+    ]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    log = read_log(tmp_path)
+    np.testing.assert_array_equal(log["loss"], [3.0, np.nan, 1.0])
+    np.testing.assert_array_equal(log["validation/loss"], [np.nan, 5.0, np.nan])
+    assert log["step"].tolist() == [1, 2, 3]
+    plot_curves([tmp_path], tmp_path / "x.png")
+    assert cv2.imread(str(tmp_path / "x.png")).std() > 1

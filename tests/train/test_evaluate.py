@@ -8,7 +8,7 @@ from gvr_core.cascade import Cascade
 from gvr_core.sample_clip import render_sample_clip
 from gvr_core.video import VideoReader, VideoWriter
 from train.cli import main
-from train.evaluate import evaluate, protocol_clip
+from train.evaluation.protocol import evaluate, protocol_clip
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,15 @@ def test_short_clips_are_refused(tmp_path):
 
 def test_rows_and_figures(clip, tiny_checkpoint, tmp_path, capsys):
     table = evaluate(Cascade.load(tiny_checkpoint), [clip])
-    assert len(table) == 8
+    assert len(table.rows) == 8
     original = protocol_clip(clip).astype(np.float64)
     halved = original.reshape(17, 128, 2, 128, 2, 3).mean(axis=(2, 4)).round().astype(np.uint8)
     bicubic = np.stack([cv2.resize(f, (256, 256), interpolation=cv2.INTER_CUBIC) for f in halved]).astype(np.float64)
     expected = 10 * np.log10(255**2 / np.mean((bicubic - original) ** 2))
-    row = table["bicubic of the low-resolution pixels"]
-    assert row["street"]["psnr"] == pytest.approx(expected, abs=0.05)
-    assert row["mean"] == pytest.approx(row["street"])
+    name = "bicubic of the low-resolution pixels"
+    figures = table.rows[name]["street"]
+    assert figures["psnr"] == pytest.approx(expected, abs=0.05)
+    assert table.mean(name) == pytest.approx(figures)
 
     arguments = [
         "evaluate",

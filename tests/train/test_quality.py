@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gvr_core.cascade import Cascade, nano_path
-from train.evaluate import CASCADE, DECODE_BICUBIC, UPSAMPLER, evaluate
+from train.evaluation.protocol import CASCADE, DECODE_BICUBIC, UPSAMPLER, evaluate
 
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "train"
 NAMES = (
@@ -23,7 +23,7 @@ def mean():
     if not all(path.is_file() for path in paths):
         pytest.skip(f"NOT CHECKED: Nano's quality, the validation clips are not in {CLIPS}")
     table = evaluate(Cascade.nano(), paths)
-    return lambda row, figure: table[row]["mean"][figure]
+    return lambda row, figure: table.mean(row)[figure]
 
 
 def test_the_weights_are_small_enough_for_the_repository():

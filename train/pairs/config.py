@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gvr_core.degradations.config import ReferenceAugmentation
+
 from ..config import load_config
 
 VARIANTS = ("plain", "flow", "synthetic", "both", "sdedit")
@@ -57,6 +59,9 @@ class CutConfig:
         buckets: (width, height) pairs, multiples of 8; a clip takes the nearest shape that it covers.
         enlarge: whether a clip smaller than every bucket is enlarged; otherwise it is dropped.
         references: whether a frame of the clip outside the sample is stored with it, as a reference picture (U A.2).
+        reference_video: whether a reference video is stored with each sample, as long as the sample: frames of
+            `name.source.mp4` beside the clip (an editing pair) or, without one, of the clip itself.
+        video_shift: frames that a reference video starts earlier or later at most (U 3.4; the number is ours).
     """
 
     lengths: tuple[int, ...]
@@ -65,8 +70,12 @@ class CutConfig:
     most: int = 4
     enlarge: bool = False
     references: bool = True
+    reference_video: bool = False
+    video_shift: int = 8
 
     def __post_init__(self) -> None:
+        if not 0 <= self.video_shift <= 1000:
+            raise ValueError(f"cut.video_shift is {self.video_shift}, expected 0 to 1000 frames")
         if not self.lengths or any(length < 1 or length % 4 != 1 for length in self.lengths):
             raise ValueError(f"cut.lengths is {list(self.lengths)}, expected 4n+1 frames each (17, 21, 77, ...)")
         if len(set(self.lengths)) != len(self.lengths):
@@ -128,6 +137,10 @@ class EncodeConfig:
         text_tokens: longest prompt in tokens.
         dtype: type of the stored numbers.
         device: "auto", "cpu" or "cuda"; also where `degrade.model` computes.
+        enlarged: also store each variant as the pixel upsampler makes it (U 3.2): enlarged bilinearly in pixels to the
+            clean sample's size, then encoded.
+        references: augmented views of a sample's reference picture, one latent frame each; 0 for none.
+        augment: how the views differ from the picture; U's Table 3 by default.
     """
 
     vae: str = "nano"
@@ -135,8 +148,13 @@ class EncodeConfig:
     text_tokens: int = 512
     dtype: str = "bfloat16"
     device: str = "auto"
+    enlarged: bool = False
+    references: int = 0
+    augment: ReferenceAugmentation = field(default_factory=ReferenceAugmentation)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.references <= 10:
+            raise ValueError(f"encode.references is {self.references}, expected 0 to 10 views")
         if self.dtype not in LATENT_DTYPES:
             raise ValueError(f"encode.dtype is {self.dtype!r}, expected one of {', '.join(LATENT_DTYPES)}")
         if self.device not in ("auto", "cpu", "cuda"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from .config import EncodeConfig, PairsConfig
 from .encoders import VideoEncoder, load_text, load_vae, text_identity, vae_identity
 from .lossless_video import read_lossless
 from .prepare import KEPT
+from .reference_latents import encode_references
 from .stage import Stage, make_stage, open_stage, to_json
 from .storage import write_durably
 from .tar_shards import new_shard, read_sample
 
 CLEAN = "clean"
+ENLARGED = ".enlarged"
+"""After the name of a variant: its latent by the pixel route."""
 NULL_TEXT = "null_text.safetensors"
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 cached_vae = functools.lru_cache(load_vae)  # weights are read once for a process, not for a shard
@@ -44,6 +47,11 @@ def plan_encode(config: PairsConfig) -> tuple[Stage, Stage, Stage]:
         "text": text_identity(config.encode.text),
         **{name: getattr(config.encode, name) for name in ("text_tokens", "dtype")},
     }
+    if config.encode.enlarged:  # what is off decides nothing, and older folders know nothing of it
+        settings["enlarged"] = True
+    if config.encode.references:
+        augment = asdict(config.encode.augment)
+        settings |= {"references": config.encode.references, "augment": augment, "seed": config.seed}
     return make_stage(Path(config.output) / "encoded", settings, clips.shards), clips, degraded
 
 
@@ -71,14 +79,13 @@ class EncodeShard:
         items: list[dict[str, Any]] = []
         with new_shard(self.stage.tar(shard)) as tar:
             for clean, low in zip(clean_rows, degraded_rows, strict=True):
-                latents = self._latents(shard, clean, low, encoder)
+                latents, references = self._latents(shard, clean, low, encoder)
                 embedding = text(clean["caption"]) if text is not None else None
-                record = self._record(clean, low, latents, embedding, encoder)
-                dtype = DTYPES[self.config.dtype]
-                members = {
-                    "json": to_json(record),
-                    "latent.safetensors": save({n: v.to(dtype).contiguous() for n, v in latents.items()}),
-                }
+                record = self._record(clean, low, latents, references, embedding, encoder)
+                enlarged = {n: latents.pop(n) for n in list(latents) if n.endswith(ENLARGED)}
+                parts = {"latent": latents, "reference": references, **{n: {n: v} for n, v in enlarged.items()}}
+                members = {"json": to_json(record)}
+                members |= {f"{name}.safetensors": self._stored(part) for name, part in parts.items() if part}
                 if embedding is not None:
                     members["text.safetensors"] = save({"text": embedding.contiguous()})
                 offset, size = tar.add(record["key"], members)
@@ -89,24 +96,35 @@ class EncodeShard:
         self.stage.finish_shard(shard, samples=samples, items=items, pictures={})
         return len(samples)
 
+    def _stored(self, tensors: dict[str, Tensor]) -> bytes:
+        return save({name: value.to(DTYPES[self.config.dtype]).contiguous() for name, value in tensors.items()})
+
     def _latents(
         self, shard: int, clean: dict[str, Any], low: dict[str, Any], encoder: VideoEncoder
-    ) -> dict[str, Tensor]:
-        """Name -> raw latent `c t h w` float32: "clean" on the large grid, the variants on the small one."""
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Raw latents `c t h w` float32 by name: "clean" and "NAME.enlarged" on the large grid, the variants on the
+        small one; and those of the references, see `encode_references`."""
         data = read_sample(self.clips.tar(shard), clean["offset"], clean["size"])
         degraded = read_sample(self.degraded.tar(shard), low["offset"], low["size"])
         videos = {CLEAN: data["mp4"], **{variant: degraded[f"{variant}.mp4"] for variant in low["variants"]}}
         latents = {name: encoder(read_lossless(video)) for name, video in videos.items()}
-        for name, latent in latents.items():
+        if self.config.enlarged:
+            size = {"scale": low["scale"], "height": clean["height"], "width": clean["width"]}
+            for variant in low["variants"]:
+                latents[variant + ENLARGED] = encoder.enlarged(read_lossless(videos[variant]), **size)
+        drawing = {"count": self.config.references, "seed": self.stage.settings.get("seed", 0), "key": clean["key"]}
+        references = encode_references(data, encoder, self.config.augment, **drawing)
+        for name, latent in (latents | references).items():
             if not torch.isfinite(latent).all():
                 raise ValueError(f"{clean['key']}: the latent of {name} is not finite: encode with another autoencoder")
-        return latents
+        return latents, references
 
     def _record(
         self,
         clean: dict[str, Any],
         low: dict[str, Any],
         latents: dict[str, Tensor],
+        references: dict[str, Tensor],
         embedding: Tensor | None,
         encoder: VideoEncoder,
     ) -> dict[str, Any]:
@@ -121,4 +139,9 @@ class EncodeShard:
             "latent_shape": list(latents[CLEAN].shape),
             "low_latent_shape": list(latents[low["variants"][0]].shape),
             "text_tokens": 0 if embedding is None else len(embedding),
+            "enlarged": self.config.enlarged,
+            "num_images": references["images"].shape[1] if "images" in references else 0,
+            "video_frames": references["video"].shape[1] if "video" in references else 0,
+            "has_mask": clean["has_mask"],
+            "has_source": clean.get("has_source", False),
         }

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from gvr_core.cascade import nano_path
 from gvr_core.checkpoints import load_part, read_header
-from gvr_core.coding import VideoVAE, encode_frames
-from gvr_core.geometry import LatentSpace, latent_space
+from gvr_core.coding import FrameCounter, VideoVAE, encode_frames, to_tensor
+from gvr_core.geometry import LatentSpace, latent_space, round_up
+from gvr_core.models.upsampler import bilinear
 
 from .config import EncodeConfig
 
@@ -43,6 +44,18 @@ class VideoEncoder:
         """Frames `h w 3` uint8 RGB -> raw latent `c t h w`, float32 on the CPU."""
         chunks = (frame[None] for frame in frames)
         return encode_frames(self.vae, chunks, self.space, self.device)[0][0].float().cpu()
+
+    @torch.inference_mode()
+    def enlarged(self, frames: Iterable[np.ndarray], *, scale: float, height: int, width: int) -> Tensor:
+        """The raw latent of frames that are first enlarged bilinearly by `scale` to `height` x `width` pixels (U 3.2).
+
+        The enlarged pixels are not rounded, as in `gvr_core.coding.reencode_enlarged`.
+        """
+        size = {"height": round_up(height, self.space.spatial), "width": round_up(width, self.space.spatial)}
+        chunks = FrameCounter((frame[None] for frame in frames), self.space)
+        videos = (to_tensor(chunk, height=chunk.shape[1], width=chunk.shape[2]).to(self.device) for chunk in chunks)
+        latents = self.vae.encode_stream(bilinear(video, scale=scale, **size) for video in videos)
+        return torch.cat(list(latents), dim=2)[0].float().cpu()
 
 
 class WholeClipVAE:

@@ -27,6 +27,14 @@ _SAMPLE = [
 ]
 _MEASURES = [("luma", pa.float32()), ("laplacian", pa.float32()), ("quality", pa.float32())]
 _DEGRADED = [("motion", pa.float32()), ("variants", pa.list_(pa.string()))]
+REFERENCES = [
+    ("enlarged", pa.bool_()),
+    ("num_images", pa.int32()),
+    ("video_frames", pa.int32()),
+    ("has_mask", pa.bool_()),
+    ("has_source", pa.bool_()),
+]
+"""Columns that the first folders of latents do not have."""
 SCHEMAS = {
     "prepare": pa.schema(
         [
@@ -38,6 +46,8 @@ SCHEMAS = {
             ("source_frames", pa.int32()),
             ("source_width", pa.int32()),
             ("source_height", pa.int32()),
+            ("reference_start", pa.int32()),
+            ("has_source", pa.bool_()),
             *_PLACE,
         ]
     ),
@@ -53,6 +63,7 @@ SCHEMAS = {
             ("latent_shape", pa.list_(pa.int32())),
             ("low_latent_shape", pa.list_(pa.int32())),
             ("text_tokens", pa.int32()),
+            *REFERENCES,
             *_PLACE,
         ]
     ),

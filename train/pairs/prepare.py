@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import cv2
 import numpy as np
+
+from gvr_core.degradations.config import ReferenceAugmentation
+from gvr_core.degradations.reference_augment import shift_start
 
 from .clip_filter import Measures, measure_clip, rejection
 from .config import PairsConfig
@@ -25,6 +28,7 @@ from .tar_shards import TarShard, new_shard
 
 log = logging.getLogger("gvr")
 
+Window = TypeVar("Window")
 KEPT, DROPPED, DAMAGED = "kept", "dropped", "damaged"
 cached_quality = functools.lru_cache(load_quality)  # weights are read once for a process, not for a shard
 
@@ -44,6 +48,11 @@ def plan_prepare(config: PairsConfig) -> tuple[Stage, list[Clip]]:
         "cut": asdict(config.cut),
         "clips": [[clip.name, clip.size] for clip in clips],
     }
+    if config.cut.reference_video:
+        sources = [(clip.name, clip.source()) for clip in clips]
+        settings["sources"] = [[name, source.stat().st_size] for name, source in sources if source is not None]
+    else:  # these decide nothing then, and folders begun before they existed can be finished
+        settings["cut"] = {n: v for n, v in settings["cut"].items() if n not in ("reference_video", "video_shift")}
     shards = -(-len(clips) // config.clips_per_shard)
     return make_stage(Path(config.output) / "clips", settings, shards), clips
 
@@ -103,9 +112,12 @@ class PrepareShard:
         if not cuts:
             return
         caption = clip.caption()
-        videos, references = _cut(clip, cuts, bucket, Fraction(measures.fps))
+        starts = self._reference_starts(clip, cuts, measures.frames)
+        videos, references = _cut(clip, cuts, bucket, Fraction(measures.fps), starts)
         for cut in cuts:
             members = {"mp4": videos[cut], **references.get(cut.reference, {})}
+            if starts:
+                members["reference.mp4"] = videos[cut, starts[cut]]
             record = {
                 "key": f"{clip.key}-{cut.length:03d}-{cut.start:06d}",
                 "clip": clip.name,
@@ -116,33 +128,65 @@ class PrepareShard:
                 "caption": caption,
                 "reference_frame": cut.reference,
                 "has_mask": "reference_mask.png" in members,
+                **({"reference_start": starts[cut], "has_source": clip.source() is not None} if starts else {}),
                 **{f"source_{name}": getattr(measures, name) for name in ("frames", "width", "height")},
                 **_figures(measures, quality_name),
             }
             offset, size = tar.add(record["key"], {**members, "json": to_json(record)})
             yield {**record, "offset": offset, "size": size}
 
+    def _reference_starts(self, clip: Clip, cuts: list[Cut], frames: int) -> dict[Cut, int]:
+        """The first frame of the reference video of each cut; nothing where none is wanted."""
+        if not self.config.cut.reference_video:
+            return {}
+        shift = ReferenceAugmentation(video_shift=self.config.cut.video_shift)
+        place = {"clip_frames": frames, "seed": self.config.seed}
+        return {
+            cut: shift_start(shift, start=cut.start, frames=cut.length, clip_id=f"{clip.key}-{cut.length}", **place)
+            for cut in cuts
+        }
+
 
 def _cut(
-    clip: Clip, cuts: list[Cut], bucket: tuple[int, int], fps: Fraction
-) -> tuple[dict[Cut, bytes], dict[int | None, dict[str, bytes]]]:
-    """The videos of all cuts and, by frame number, the tar members of their references, in one pass over the clip.
+    clip: Clip, cuts: list[Cut], bucket: tuple[int, int], fps: Fraction, starts: dict[Cut, int]
+) -> tuple[dict[Cut | tuple[Cut, int], bytes], dict[int | None, dict[str, bytes]]]:
+    """The videos of all cuts, and of `(cut, start)` for reference videos; by frame number the tar members of reference
+    pictures. One pass over the clip, another one over the video before the edit.
 
     Frames are encoded as they come: `cut.most` bounds the encoded samples that are held.
     """
-    writers = {cut: LosslessWriter(width=bucket[0], height=bucket[1], fps=fps) for cut in cuts}
-    videos: dict[Cut, bytes] = {}
+    samples = {cut: (cut.start, cut.length) for cut in cuts}
+    shifted = {(cut, start): (start, cut.length) for cut, start in starts.items()}
+    if clip.source() is None:
+        return _read(clip, clip.frames(), samples | shifted, cuts, bucket, fps)
+    videos, references = _read(clip, clip.frames(), samples, cuts, bucket, fps)
+    return videos | _read(clip, clip.source_frames(), shifted, [], bucket, fps)[0], references
+
+
+def _read(
+    clip: Clip,
+    frames: Iterator[np.ndarray],
+    windows: dict[Window, tuple[int, int]],
+    cuts: list[Cut],
+    bucket: tuple[int, int],
+    fps: Fraction,
+) -> tuple[dict[Window, bytes], dict[int | None, dict[str, bytes]]]:
+    """The videos of the windows (first frame, length), and the reference pictures of the cuts by frame number."""
+    if not windows:
+        return {}, {}
+    writers = {window: LosslessWriter(width=bucket[0], height=bucket[1], fps=fps) for window in windows}
+    videos: dict[Window, bytes] = {}
     wanted = {cut.reference for cut in cuts if cut.reference is not None}
     references: dict[int | None, dict[str, bytes]] = {}
-    last = max([*wanted, *(cut.end - 1 for cut in cuts)])
-    for number, frame in enumerate(clip.frames()):
-        running = [cut for cut in cuts if cut.start <= number < cut.end]
+    last = max([*wanted, *(start + length - 1 for start, length in windows.values())])
+    for number, frame in enumerate(frames):
+        running = [window for window, (start, length) in windows.items() if start <= number < start + length]
         if running or number in wanted:
             fitted = fit(frame, bucket)
-            for cut in running:
-                writers[cut].write(fitted)
-                if number == cut.end - 1:
-                    videos[cut] = writers.pop(cut).finish()
+            for window in running:
+                writers[window].write(fitted)
+                if number == sum(windows[window]) - 1:
+                    videos[window] = writers.pop(window).finish()
             if number in wanted:
                 references[number] = {"reference.png": _png(fitted[..., ::-1])}
                 mask = clip.mask_at(number)
@@ -150,7 +194,11 @@ def _cut(
                     references[number]["reference_mask.png"] = _png(fit(mask, bucket, is_mask=True))
         if number == last:
             return videos, references
-    raise ClipError(f"{clip.name} ended before frame {last}, which it had a moment ago: was it replaced?")
+    raise ClipError(
+        f"{clip.name}: a video ended before frame {last}: the one before the edit must be as long as the clip"
+        if clip.source() is not None
+        else f"{clip.name} ended before frame {last}, which it had a moment ago: was it replaced?"
+    )
 
 
 def _figures(measures: Measures, quality_name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from safetensors.torch import load
 from torch import Tensor
@@ -12,8 +13,8 @@ from torch.utils.data import Dataset
 
 from gvr_core.latent_values import normalize
 
-from .encode import CLEAN, NULL_TEXT
-from .parquet_index import read_index, row_at
+from .encode import CLEAN, ENLARGED, NULL_TEXT
+from .parquet_index import REFERENCES, read_index, row_at
 from .stage import open_stage
 from .tar_shards import read_sample
 
@@ -52,7 +53,13 @@ class PairShards(Dataset):
     sample k // V. Latents are float32 and scaled as models see them (the files hold raw values); "text" is there when
     text was encoded. Nothing is kept open and no item depends on another, so any plan may ask for any k.
 
+    With `encode.enlarged` there is "enlarged" too, `c t h w` on the clean latent's grid: the condition as the pixel
+    upsampler makes it. Samples with references have "references", `c r h w` on that grid, pictures first, then the
+    frames of the reference video, and their numbers "num_images" and "video_frames".
+
     Attributes:
+        table: the index, a row for each sample: `frames`, `width`, `height` (pixels), `latent_shape`, `enlarged`,
+            `num_images`, `video_frames` (latent), `has_mask`, `has_source` and more tell what there is.
         variants: names of the V degradations.
         space: name of the latent space.
         null_text: embedding `n d` of the empty prompt, or None.
@@ -69,25 +76,43 @@ class PairShards(Dataset):
         self.variants: list[str] = first["variants"]
         self.space: str = first["space"]
         path = self.samples.folder / NULL_TEXT
+        self.table = _with_references(self.samples.table)
         self.null_text = load(path.read_bytes())["text"].float() if path.is_file() else None
 
     def __len__(self) -> int:
         return len(self.samples) * len(self.variants)
 
-    def __getitem__(self, k: int) -> dict[str, Tensor | str]:
+    def __getitem__(self, k: int) -> dict[str, Tensor | str | int]:
         sample, variant = divmod(k, len(self.variants))
         row, members = self.samples[sample]
         latents, name = load(members["latent.safetensors"]), self.variants[variant]
-        item: dict[str, Tensor | str] = {
+        item: dict[str, Tensor | str | int] = {
             "clean": self._normalized(latents[CLEAN]),
             "degraded": self._normalized(latents[name]),
             "key": row["key"],
             "variant": name,
             "caption": row["caption"],
         }
+        if row.get("enlarged"):
+            enlarged = load(members[f"{name}{ENLARGED}.safetensors"])[name + ENLARGED]
+            item["enlarged"] = self._normalized(enlarged)
+        if "reference.safetensors" in members:
+            stored = load(members["reference.safetensors"])
+            parts = [self._normalized(stored[part]) for part in ("images", "video") if part in stored]
+            item["references"] = torch.cat(parts, dim=1)
+            item |= {count: row[count] for count in ("num_images", "video_frames")}
         if "text.safetensors" in members:
             item["text"] = load(members["text.safetensors"])["text"].float()
         return item
 
     def _normalized(self, latent: Tensor) -> Tensor:
         return normalize(latent.to(torch.float32)[None], self.space)[0]
+
+
+def _with_references(table: pa.Table) -> pa.Table:
+    """The index with the columns that folders of an earlier version lack: nothing of it is there."""
+    for name, kind in REFERENCES:
+        if name not in table.column_names:
+            empty = pa.repeat(pa.scalar(False if kind == pa.bool_() else 0, kind), len(table))
+            table = table.append_column(name, empty)
+    return table

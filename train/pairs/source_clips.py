@@ -19,6 +19,8 @@ CLIP_SUFFIXES = frozenset(SUFFIXES | {".webp", ".m4v", ".mpg", ".mpeg", ".ts", "
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 MASKS = ".masks"
 """What the masks of `name.mp4` are called: a folder `name.masks` or a video `name.masks.mp4`, a frame for a frame."""
+SOURCE = ".source"
+"""What the video before the edit is called, `name.source.mp4` or a folder `name.source`, a frame for a frame."""
 
 
 class ClipError(ValueError):
@@ -63,15 +65,35 @@ class Clip:
 
     def mask_at(self, frame: int) -> np.ndarray | None:
         """The mask of a frame, `h w` uint8, 255 inside; None where the clip has no masks. Raises ClipError."""
-        folder = self.path.with_name(self.path.stem + MASKS)
-        videos = (p for p in sorted(self.path.parent.glob(f"{_escaped(self.path.stem)}{MASKS}.*")) if _is_video(p))
-        source = folder if folder.is_dir() else next(videos, None)
+        source = self._beside(MASKS)
         if source is None:
             return None
         for number, picture in enumerate(_frames(source)):
             if number == frame:
                 return np.where(picture.max(axis=2) > 127, np.uint8(255), np.uint8(0))
         raise ClipError(f"{source.name} has no mask for frame {frame}: it needs one for every frame of the clip")
+
+    def source(self) -> Path | None:
+        """The video before the edit (U 3.4, editing pairs), or None."""
+        return self._beside(SOURCE)
+
+    def source_frames(self) -> Iterator[np.ndarray]:
+        """As `frames`, of the video before the edit. Raises ClipError where it has another shape than the clip."""
+        path, info = self._beside(SOURCE), self.info()
+        for frame in _frames(path):
+            height, width = frame.shape[:2]
+            if abs(width * info.height - height * info.width) > 0.01 * width * info.height:
+                raise ClipError(
+                    f"{path.name} has {width} x {height} pixels and the clip {info.width} x {info.height}: it must "
+                    "have the clip's shape"
+                )
+            yield frame
+
+    def _beside(self, ending: str) -> Path | None:
+        """The folder `name` + ending, or the first video of that name."""
+        folder = self.path.with_name(self.path.stem + ending)
+        videos = (p for p in sorted(self.path.parent.glob(f"{_escaped(self.path.stem)}{ending}.*")) if _is_video(p))
+        return folder if folder.is_dir() else next(videos, None)
 
     def caption(self) -> str:
         """From the .txt or the .json ("caption" or "text") of the same stem; empty without either. Raises ClipError."""
@@ -103,7 +125,8 @@ def find_clips(root: Path) -> list[Clip]:
         relative = path.relative_to(root)
         if any(part.startswith(".") for part in relative.parts) or path.is_dir():
             continue
-        if any(Path(part).suffix == MASKS for part in relative.parts[:-1]) or Path(path.stem).suffix == MASKS:
+        beside = [Path(part).suffix for part in relative.parts[:-1]] + [Path(path.stem).suffix]
+        if MASKS in beside or SOURCE in beside:
             continue
         if _is_video(path):
             clips.append(Clip(relative.as_posix(), path, path.stat().st_size))

@@ -1,4 +1,4 @@
-"""What a run can learn: each task builds its model and turns a batch into a loss."""
+"""What a run can learn: each task builds its model and turns a group of samples into a loss."""
 
 from __future__ import annotations
 
@@ -7,49 +7,58 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..data import ClipDataset
+from ..fit_config import FitConfig
 
 
 class Task(Protocol):
     """One objective.
 
     Attributes:
-        part: name of the trained part in a checkpoint ("vae", "upsampler" or "dit").
-        model: the trained module; it is what the optimiser, the average and the checkpoints see.
+        model: everything that is trained: what optimiser, average and checkpoints see.
         frozen: modules that only take part; the loop moves them to the device of the model.
     """
 
-    part: str
     model: nn.Module
     frozen: tuple[nn.Module, ...]
 
-    def samples(self, clips: ClipDataset) -> Dataset:
-        """What `loss` gets its batches from: the clips themselves, or something made of them once."""
+    def groups(self, *, held_out: bool = False) -> Dataset:
+        """Map-style: item g is group g of the run, ready for `loss`; with `held_out`, of clips never trained on."""
 
-    def start(self, clips: ClipDataset) -> None:
-        """Initialise what needs data (called once, for a fresh run only)."""
+    def start(self) -> None:
+        """Initialise what needs data or the weights of another model (called once, for a fresh run only)."""
 
-    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Scalar loss of a batch of `samples` and figures for the log."""
+    def loss(self, batch: dict[str, Any], *, sigma: float | None = None) -> tuple[Tensor, dict[str, float]]:
+        """Scalar mean loss of a group and figures for the log; `sigma` fixes the noise level, for validation."""
 
-    def part_config(self) -> dict[str, Any]:
-        """The config of the trained part, for a checkpoint's header."""
+    def modules(self) -> dict[str, nn.Module]:
+        """The trained parts of a checkpoint ("dit", "upsampler", "vae") by name."""
 
-    def statistics(self, clips: ClipDataset) -> dict[str, Any]:
-        """Figures measured on training samples that later stages need, for a checkpoint's header."""
+    def part_configs(self) -> dict[str, dict[str, Any]]:
+        """Their configs, for a checkpoint's header."""
+
+    def statistics(self) -> dict[str, Any]:
+        """Figures measured on training samples that later stages or hosts need, for a checkpoint's header."""
 
 
-def make_task(name: str, model: dict[str, Any], objective: dict[str, Any]) -> Task:
-    """The task called `name` with its two config sections.
+def make_task(config: FitConfig) -> Task:
+    """The task of a run.
 
     Raises:
-        ValueError: unknown task or config key.
+        ValueError: unknown task or config key, or weights that cannot be read.
     """
-    from .dit import DiTTask
+    from .cascade import CascadeTask
+    from .pair_upsampler import PairUpsamplerTask
     from .upsampler import UpsamplerTask
     from .vae import VAETask
 
-    tasks = {"vae": VAETask, "upsampler": UpsamplerTask, "dit": DiTTask}
-    if name not in tasks:
-        raise ValueError(f"unknown task {name!r}, expected one of {', '.join(tasks)}")
-    return tasks[name](model, objective)
+    has_pairs = config.data.source == "pairs"
+    if config.task == "vae" and has_pairs:
+        raise ValueError("task vae learns from pixels: set data.source to clips, not pairs")
+    tasks = {
+        "vae": VAETask,
+        "upsampler": PairUpsamplerTask if has_pairs else UpsamplerTask,
+        "cascade": CascadeTask,
+    }
+    if config.task not in tasks:
+        raise ValueError(f"unknown task {config.task!r}, expected one of {', '.join(tasks)}")
+    return tasks[config.task](config)

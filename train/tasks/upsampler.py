@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
@@ -16,8 +16,11 @@ from gvr_core.checkpoints import load_part
 from gvr_core.models.upsampler import LatentUpsampler, UpsamplerConfig, bilinear
 
 from ..config import build
-from ..data import ClipDataset, to_signed
+from ..data import open_clips, to_signed
+from ..data.video_groups import VideoGroups
+from ..fit_config import FitConfig
 from ..linear_start import start_upsampler
+from .cascade_sources import checkpoint_path, halve
 from .vae import edge_loss
 
 log = logging.getLogger("gvr")
@@ -45,11 +48,6 @@ class UpsamplerObjective:
     sharpen: float
 
 
-def halve(video: Tensor) -> Tensor:
-    """`b c f h w` at half the size by area averaging: the low-resolution video of a training pair."""
-    return functional.avg_pool3d(video, (1, 2, 2))
-
-
 def sharpen(video: Tensor, amount: float) -> Tensor:
     """`b c f h w` in [-1, 1] plus `amount` times what a 5 x 5 binomial blur takes away, clamped."""
     taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=video.device) / 16
@@ -63,19 +61,19 @@ def sharpen(video: Tensor, amount: float) -> Tensor:
 class UpsamplerTask:
     """See `Task`."""
 
-    part = "upsampler"
+    def __init__(self, config: FitConfig) -> None:
+        self.config = config
+        self.objective: UpsamplerObjective = build(UpsamplerObjective, config.objective, "objective.")
+        self.model = LatentUpsampler(build(UpsamplerConfig, config.model, "model."))
+        self.vae = load_part(checkpoint_path(self.objective.vae), "vae")
+        self.frozen: tuple[nn.Module, ...] = (self.vae,)
 
-    def __init__(self, model: dict[str, Any], objective: dict[str, Any]) -> None:
-        self.objective: UpsamplerObjective = build(UpsamplerObjective, objective, "objective.")
-        self.model = LatentUpsampler(build(UpsamplerConfig, model, "model."))
-        self.vae = load_part(self.objective.vae, "vae")
-        self.frozen = (self.vae,)
+    def groups(self, *, held_out: bool = False) -> Dataset:
+        return VideoGroups(self.config, open_clips(self.config.data, held_out=held_out))
 
-    def samples(self, clips: ClipDataset) -> Dataset:
-        return clips
-
-    def start(self, clips: ClipDataset) -> None:
-        pairs = (self._linear_pair(clips[k]) for k in range(START_SAMPLES))
+    def start(self) -> None:
+        samples = self.groups()
+        pairs = (self._linear_pair(samples.sample(k)) for k in range(START_SAMPLES))
         left = start_upsampler(self.model, pairs, scale=2.0)
         log.info("linear start leaves %.3f of the squared error of bilinear", left)
 
@@ -86,7 +84,7 @@ class UpsamplerTask:
         low = self.vae.encode(halve(video))
         return bilinear(low, scale=2.0, height=goal.shape[-2], width=goal.shape[-1]).cpu(), goal.cpu()
 
-    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: dict[str, Any], *, sigma: float | None = None) -> tuple[Tensor, dict[str, float]]:
         video = to_signed(batch["video"])
         target = sharpen(video, self.objective.sharpen)
         goal, upsampled = self.vae.encode(target), self._upsample(video)
@@ -102,14 +100,17 @@ class UpsamplerTask:
         cells = [n // self.vae.space.spatial for n in video.shape[-2:]]
         return self.model(self.vae.encode(halve(video)), scale=2.0, height=cells[0], width=cells[1])
 
-    def part_config(self) -> dict[str, Any]:
-        return dataclasses.asdict(self.model.config)
+    def modules(self) -> dict[str, nn.Module]:
+        return {"upsampler": self.model}
+
+    def part_configs(self) -> dict[str, dict[str, Any]]:
+        return {"upsampler": dataclasses.asdict(self.model.config)}
 
     @torch.no_grad()
-    def statistics(self, clips: ClipDataset) -> dict[str, Any]:
+    def statistics(self) -> dict[str, Any]:
         """`residual_std`: root mean square of clean minus upsampled latent, a figure for each channel."""
-        squares = []
+        squares, samples = [], self.groups()
         for k in range(STATISTICS_SAMPLES):
-            video = to_signed(clips[k]["video"])[None]
+            video = to_signed(samples.sample(k)["video"])[None]
             squares.append((self.vae.encode(video) - self._upsample(video)).square().mean(dim=(0, 2, 3, 4)))
         return {"residual_std": torch.stack(squares).mean(dim=0).sqrt().tolist()}

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
 from gvr_core.models.vae import NanoVAE, NanoVAEConfig
 
 from ..config import build
-from ..data import ClipDataset, to_signed
+from ..data import open_clips, to_signed
+from ..data.video_groups import VideoGroups
+from ..fit_config import FitConfig
 from ..linear_start import start_linear
 from ..noise import batch_noise
 
@@ -45,21 +47,21 @@ class VAEObjective:
 class VAETask:
     """See `Task`."""
 
-    part = "vae"
+    def __init__(self, config: FitConfig) -> None:
+        self.config = config
+        self.objective: VAEObjective = build(VAEObjective, config.objective, "objective.")
+        self.model = NanoVAE(build(NanoVAEConfig, config.model, "model."))
+        self.frozen: tuple[nn.Module, ...] = ()
 
-    def __init__(self, model: dict[str, Any], objective: dict[str, Any]) -> None:
-        self.objective: VAEObjective = build(VAEObjective, objective, "objective.")
-        self.model = NanoVAE(build(NanoVAEConfig, model, "model."))
-        self.frozen = ()
+    def groups(self, *, held_out: bool = False) -> Dataset:
+        return VideoGroups(self.config, open_clips(self.config.data, held_out=held_out))
 
-    def samples(self, clips: ClipDataset) -> Dataset:
-        return clips
-
-    def start(self, clips: ClipDataset) -> None:
-        videos = [to_signed(clips[k]["video"])[None] for k in range(self.objective.start_samples)]
+    def start(self) -> None:
+        samples = self.groups()
+        videos = [to_signed(samples.sample(k)["video"])[None] for k in range(self.objective.start_samples)]
         log.info("linear start keeps %.4f of the variance", start_linear(self.model, videos))
 
-    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: dict[str, Any], *, sigma: float | None = None) -> tuple[Tensor, dict[str, float]]:
         video = to_signed(batch["video"])
         latent = self.model.encode(video)
         noise = batch_noise(batch["noise_seed"], latent.shape[1:], latent.device)
@@ -71,10 +73,13 @@ class VAETask:
         psnr = 10 * torch.log10(4 / squared.detach())
         return total, {"psnr": float(psnr), "edges": float(edges.detach()), "power": float(power.detach())}
 
-    def part_config(self) -> dict[str, Any]:
-        return dataclasses.asdict(self.model.config)
+    def modules(self) -> dict[str, nn.Module]:
+        return {"vae": self.model}
 
-    def statistics(self, clips: ClipDataset) -> dict[str, Any]:
+    def part_configs(self) -> dict[str, dict[str, Any]]:
+        return {"vae": dataclasses.asdict(self.model.config)}
+
+    def statistics(self) -> dict[str, Any]:
         return {}
 
 

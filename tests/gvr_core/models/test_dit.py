@@ -60,6 +60,18 @@ def test_reference_tokens_have_a_zero_condition():
     assert torch.equal(seen[0][:, 16:], torch.cat([condition, torch.zeros_like(references)], dim=2))
 
 
+def test_reference_tokens_of_a_residual_model_are_their_own_anchor():
+    """What the patch embedding gets of a clean reference: residual zero, anchor the reference."""
+    model = randomised(DiT(RESIDUAL))
+    seen = []
+    model.patch_embedding.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    x, references, condition = latent(), latent(seed=6, t=2), latent(seed=5)
+    with torch.no_grad():
+        model(x, TIMESTEP, text(), condition=condition, references=references, reference_times=[20, 21])
+    assert seen[0][:, :16, -2:].eq(0).all()
+    assert torch.equal(seen[0][:, 16:, -2:], references)
+
+
 def test_residual_model_is_its_network_behind_the_preconditioning():
     model = randomised(DiT(RESIDUAL))
     x, context, condition = latent(), text(), latent(seed=5)

@@ -1,0 +1,1 @@
+"""How good a cascade is, and how good finished videos are: metrics, tables, JSON and a plot."""
