@@ -85,6 +85,7 @@ def test_the_wipe_follows_a_finger_and_two_fingers_zoom(open_comfy):
     touch("End")
     comfy.settle(200)
     assert player.view()["zoom"] == pytest.approx(4, rel=0.2)
+    assert comfy.page.evaluate("app.canvas.ds.scale") == 1  # the graph has not zoomed with it
 
 
 def test_the_difference_is_that_of_the_pixels(comfy):

@@ -70,8 +70,13 @@ export function mountPlayer(container, { view: saved, labels, onView, onWheel })
     listen(container, "keydown", onKey);
     listen(container, "wheel", onWheelTurned, { passive: false });
     // A press in here is no grip on the node.
-    for (const name of ["pointerdown", "mousedown", "dblclick", "touchstart"]) {
-        listen(container, name, (event) => event.stopPropagation(), { passive: true });
+    for (const name of ["pointerdown", "mousedown", "dblclick"]) {
+        listen(container, name, (event) => event.stopPropagation());
+    }
+    // Two fingers on the pictures would zoom the graph as well; it listens above us, and before us.
+    for (const name of ["touchstart", "touchmove", "touchend", "touchcancel"]) {
+        listen(window, name, (event) => stage.element.contains(event.target) && event.stopPropagation(),
+            { capture: true, passive: true });
     }
     listen(stage.element, "pointerdown", () => container.focus({ preventScroll: true }));
     listen(document, "fullscreenchange", show);
