@@ -24,7 +24,7 @@ def images(graph, count=5, width=64, height=48, seed=0):
     return graph.add("GVRTestImages", count=count, width=width, height=height, seed=seed)
 
 
-def video(server, graph, name, count=6, width=80, height=64, fps=12):
+def video(server, graph, name, count=6, width=80, height=60, fps=12):
     """A VIDEO loaded from a file whose frame i is grey of level 20 i."""
     path = server.base / "input" / name
     with VideoWriter(path, width=width, height=height, fps=fps, crf=1) as writer:
@@ -121,7 +121,7 @@ def test_a_video_brings_its_own_rate(server, graph):
     result = result_of(server.run(graph.prompt), node)
 
     assert (result["frames"], result["fps"]) == (6, 12)
-    assert result["b"]["size"] == [80, 64]
+    assert result["b"]["size"] == [80, 60]
     levels = frames_of(server, result["b"]).mean((1, 2, 3))
     assert levels == pytest.approx([0, 20, 40, 60, 80, 100], abs=3)
 

@@ -1,10 +1,11 @@
 // Two videos that play as one: the first leads, the second is kept with it by small changes of its speed.
 
-const SETTLED = 0.12; // frames: a distance nobody sees and that the clocks' own noise exceeds
+const SETTLED = 0.03; // frames: a distance nobody sees
 const GAIN = 6; // share of the distance made up for in a second
 const MOST = 0.5; // largest change of speed while catching up
 const LOST = 3; // frames: farther apart, both stop and start again together
 const EVERY = 80; // milliseconds between corrections
+const LEARNING = 0.15; // weight of a new frame in what is known of the distance between clocks and pictures
 
 /**
  * @typedef {object} PairOptions
@@ -17,7 +18,9 @@ export class VideoPair {
     #stop = new AbortController();
     #wanted = null;
     #seeking = null;
-    #callback = 0;
+    #callbacks = [0, 0];
+    #presented = [null, null];
+    #late = 0;
     #corrected = 0;
     #starts = 0;
 
@@ -161,19 +164,36 @@ export class VideoPair {
     /** Follows the frames as they are shown, and with them the distance. */
     #watch() {
         this.#unwatch();
-        const video = this.a;
-        const onFrame = (_now, data) => {
-            this.#show(Math.round((data?.mediaTime ?? video.currentTime - 0.5 / this.fps) * this.fps));
-            this.#correct();
-            this.#callback = ask();
-        };
-        const ask = () => video.requestVideoFrameCallback?.(onFrame) ?? requestAnimationFrame((now) => onFrame(now));
-        this.#callback = ask();
+        this.#presented = [null, null];
+        this.#late = 0;
+        [this.a, this.b].forEach((video, which) => {
+            const onFrame = (_now, data) => {
+                this.#callbacks[which] = ask();
+                if (data) this.#learn(which, data);
+                if (which) return;
+                this.#show(Math.round((data?.mediaTime ?? video.currentTime - 0.5 / this.fps) * this.fps));
+                this.#correct();
+            };
+            const ask = () => video.requestVideoFrameCallback?.(onFrame) ?? requestAnimationFrame((now) => onFrame(now));
+            this.#callbacks[which] = ask();
+        });
     }
 
     #unwatch() {
-        this.a.cancelVideoFrameCallback?.(this.#callback);
-        if (!this.a.requestVideoFrameCallback) cancelAnimationFrame(this.#callback);
+        [this.a, this.b].forEach((video, which) => {
+            if (video.cancelVideoFrameCallback) video.cancelVideoFrameCallback(this.#callbacks[which]);
+            else cancelAnimationFrame(this.#callbacks[which]);
+        });
+    }
+
+    /** The clocks may agree and the pictures not: what counts is when a frame comes to the screen. */
+    #learn(which, { mediaTime, expectedDisplayTime }) {
+        this.#presented[which] = mediaTime - (this.speed * expectedDisplayTime) / 1000;
+        const [a, b] = this.#presented;
+        if (!which || a === null) return;
+        const clocks = this.b.currentTime - this.a.currentTime;
+        this.#late += LEARNING * (b - a - clocks - this.#late);
+        this.#late = Math.min(1.5 / this.fps, Math.max(-1.5 / this.fps, this.#late));
     }
 
     #show(index) {
@@ -187,7 +207,7 @@ export class VideoPair {
         const now = performance.now();
         if (now - this.#corrected < EVERY) return;
         this.#corrected = now;
-        const distance = this.b.currentTime - this.a.currentTime;
+        const distance = this.b.currentTime - this.a.currentTime + this.#late;
         if (Math.abs(distance) * this.fps > LOST * Math.max(1, this.speed)) {
             this.#restart();
             return;
