@@ -5,7 +5,8 @@ const GAIN = 6; // share of the distance made up for in a second
 const MOST = 0.5; // largest change of speed while catching up
 const LOST = 3; // frames: farther apart, both stop and start again together
 const EVERY = 80; // milliseconds between corrections
-const LEARNING = 0.15; // weight of a new frame in what is known of the distance between clocks and pictures
+const LEARNING = 0.08; // weight of a new frame in what is known of the pictures' distance beside the clocks'
+const BELIEVED = 0.6; // frames: less of it is taken for the display's rhythm
 
 /**
  * @typedef {object} PairOptions
@@ -207,7 +208,8 @@ export class VideoPair {
         const now = performance.now();
         if (now - this.#corrected < EVERY) return;
         this.#corrected = now;
-        const distance = this.b.currentTime - this.a.currentTime + this.#late;
+        const late = Math.abs(this.#late) * this.fps > BELIEVED ? this.#late : 0;
+        const distance = this.b.currentTime - this.a.currentTime + late;
         if (Math.abs(distance) * this.fps > LOST * Math.max(1, this.speed)) {
             this.#restart();
             return;
