@@ -5,80 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 PRESETS = Path(__file__).parent / "presets"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Where the clips are and how samples are cut from them.
-
-    Attributes:
-        root: folder of clips (any container PyAV reads).
-        cache: folder for the decoded, resized clips (made on first use, reused afterwards).
-        validation: file names never trained on.
-        short_sides: the clips are resized to these short sides in pixels; a sample takes one of them.
-        frames: frames of a sample, 4n+1.
-        crop: side of the square sample in pixels.
-        halve: share of samples cut twice as large and halved by area averaging (a model of low-resolution input).
-    """
-
-    root: str
-    cache: str
-    validation: tuple[str, ...]
-    short_sides: tuple[int, ...]
-    frames: int
-    crop: int
-    halve: float
-
-    def __post_init__(self) -> None:
-        if self.frames % 4 != 1:
-            raise ValueError(f"data.frames is {self.frames}, expected 4n+1 (1, 5, 9, 17, ...)")
-        if not 0 <= self.halve <= 1:
-            raise ValueError(f"data.halve is {self.halve}, expected a share in [0, 1]")
-        limit = min(self.short_sides) // (2 if self.halve else 1)
-        if self.crop > limit:
-            raise ValueError(f"data.crop is {self.crop} pixels, the smallest clip offers {limit}: lower it")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimConfig:
-    """AdamW with linear warm-up and cosine decay to a tenth, gradient clipping and an average of the weights."""
-
-    learning_rate: float
-    weight_decay: float
-    warmup_steps: int
-    clip_norm: float
-    ema_decay: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """One training run. `task` names the objective and decides what `model` and `objective` may hold."""
-
-    task: str
-    output: str
-    seed: int
-    steps: int
-    batch: int
-    precision: str
-    save_every: int
-    data: DataConfig
-    optim: OptimConfig
-    model: dict[str, Any]
-    objective: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.precision not in ("float32", "bf16"):
-            raise ValueError(f"precision is {self.precision!r}, expected float32 or bf16")
 
 
 def build(cls: type, values: dict[str, Any], where: str = "") -> Any:
@@ -122,11 +54,6 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if isinstance(plain, type) and (not isinstance(value, plain) or (plain is int and isinstance(value, bool))):
         raise ValueError(f"config key {where} is {value!r}, expected {plain.__name__}")
     return value
-
-
-def load_fit_config(source: str, overrides: list[str]) -> FitConfig:
-    """The configuration of a training run; see `load_config`."""
-    return load_config(FitConfig, source, overrides)
 
 
 def load_config(cls: type, source: str, overrides: list[str]) -> Any:

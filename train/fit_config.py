@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gvr_core.degradations.config import ReferenceAugmentation
@@ -244,8 +243,3 @@ class FitConfig:
 def load_fit_config(source: str, overrides: list[str]) -> FitConfig:
     """The configuration of a training run; see `load_config`."""
     return load_config(FitConfig, source, overrides)
-
-
-def output_of(config: FitConfig) -> Path:
-    """The folder of a run."""
-    return Path(config.output)

@@ -1,5 +1,7 @@
 /** A DOM widget that only shows something: never saved, as tall as its content in both renderers. */
 
+import { keepMounted } from "./mounting.mjs";
+
 /**
  * @param {string} id of the style element
  * @param {string} css
@@ -42,6 +44,7 @@ export function addDisplay(node, name, least) {
   });
   // Its value must not stand in the workflow, where it would shift nothing but be read as something.
   widget.serialize = false;
+  keepMounted(node, name, element);
   let last = 0;
   const fit = () => {
     const now = height();
