@@ -157,7 +157,8 @@ class DeepSpeedRun(Run):
 
 def toy_config(output, *overrides):
     """The config of a toy run in a folder."""
-    path = output.parent / f"{output.name}.yaml"
+    # Each process has a file of its own: another one's could be read half-written.
+    path = output.parent / f"{output.name}-{os.getpid()}.yaml"
     path.write_text(CONFIG + f"output: {output}\n", encoding="utf-8")
     return load_config(FitConfig, str(path), list(overrides))
 
