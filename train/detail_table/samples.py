@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gvr_core.cascade import Cascade
 from gvr_core.coding import to_tensor
@@ -18,6 +17,7 @@ from gvr_core.models.upsampler import bilinear
 from ..data import resize_short_side
 from ..pairs import PairShards
 from ..pairs.source_clips import find_clips
+from ..tasks.cascade_sources import halve
 from .measure import Video
 
 
@@ -60,7 +60,7 @@ def _clips(cascade: Cascade, root: Path, count: int, noise_aug: float, short_sid
         pixels = np.stack([frame[:height, :width] for frame in pictures])
         video = to_tensor(pixels, height=height, width=width).to(cascade.device)
         with torch.inference_mode():
-            low = cascade.vae.encode(functional.avg_pool3d(video, (1, 2, 2)))
+            low = cascade.vae.encode(halve(video))
             yield Video(_enlarge(cascade, low, *(n // cascade.space.spatial for n in (height, width))), noise_aug)
 
 

@@ -48,13 +48,17 @@ class CascadeTask:
         self.model = CascadeModel(*build_model(config, self.source))
         self.model.dit.gradient_checkpointing = config.gradient_checkpointing
         self.frozen = self.source.frozen
+        self._groups: dict[bool, Dataset] = {}
         if config.trainable == "lora":
             # The base is not in the checkpoints of such a run, so it is loaded here and not in `start`.
             start_model(self.model.dit, self.model.upsampler, config)
             add_adapters(self.model, config.lora, bf16_base=config.precision == "bf16")
 
     def groups(self, *, held_out: bool = False) -> Dataset:
-        return self.source.groups(held_out=held_out)
+        # Kept: every look at the held-out clips would open, name and sort them anew.
+        if held_out not in self._groups:
+            self._groups[held_out] = self.source.groups(held_out=held_out)
+        return self._groups[held_out]
 
     def start(self) -> None:
         if self.config.trainable == "all":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from playwright.sync_api import Locator
+from playwright.sync_api import Error, Locator
 
 from .comfy_page import ComfyPage
 
@@ -66,7 +66,7 @@ def wait_for_text(comfy: ComfyPage, element: Locator, *parts: str) -> str:
             arg=[element.element_handle(), list(parts)],
             timeout=WAIT,
         )
-    except Exception as error:
+    except Error as error:
         error.add_note(f"it says {element.text_content()!r}, expected {parts}")
         raise
     return element.text_content()
