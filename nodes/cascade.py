@@ -203,11 +203,9 @@ def _upsample(
         return upsample(latent, plan)
     module, device = None, host.load_models()
     if cascade.upsampler is not None:
-        cells = latent.shape[2] * plan.latent_height * plan.latent_width
-        # An estimate: about eight float32 maps of the hidden width alive at once.
-        memory = 8 * 4 * cells * cascade.upsampler.model.config.hidden
-        device = host.load_models(cascade.upsampler, memory=memory)
         module = cascade.upsampler.model
+        memory = module.inference_bytes(latent.shape[2], plan.latent_height, plan.latent_width)
+        device = host.load_models(cascade.upsampler, memory=memory)
     with torch.inference_mode():
         result = upsample(cascade.process_latent_in(latent.to(device)), plan, upsampler=module)
     return cascade.process_latent_out(result).to(host.intermediate_device())

@@ -19,6 +19,9 @@ from torch.nn import functional
 from ..geometry import latent_space
 from .channel_norm import ChannelNorm
 
+_BAND_CELLS = 2**18
+"""Cells of the result that are computed at once in inference: at 4K and 77 frames a tenth of all, and of the memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class UpsamplerConfig:
@@ -38,19 +41,21 @@ class UpsamplerConfig:
                 raise ValueError(f"upsampler config: {name} is {getattr(self, name)}, expected 0 or more")
 
 
-def source_positions(size: int, scale: float, *, device: torch.device | None = None) -> Tensor:
-    """Where the centres of `size` output cells lie on the input's axis, in input cells (cell i covers [i, i+1])."""
-    return (torch.arange(size, device=device, dtype=torch.float32) + 0.5) / scale
+def source_positions(size: int, scale: float, *, first: int = 0, device: torch.device | None = None) -> Tensor:
+    """Where the centres of `size` output cells from `first` on lie on the input's axis, in input cells (cell i covers
+    [i, i+1])."""
+    return (torch.arange(first, first + size, device=device, dtype=torch.float32) + 0.5) / scale
 
 
-def bilinear(latent: Tensor, *, scale: float, height: int, width: int) -> Tensor:
+def bilinear(latent: Tensor, *, scale: float, height: int, width: int, first_row: int = 0) -> Tensor:
     """Enlarge `b c t h w` by exactly `scale` in space to `b c t height width`, the edge repeated where it ends.
 
     The scale and the size are separate because the grid of the result is rounded up (135 rows of a 1080-row video
-    become 136): stretching the input to the rounded size would move every pixel.
+    become 136): stretching the input to the rounded size would move every pixel. `first_row` is where the result
+    begins, for a result that is made in bands of rows.
     """
-    for axis, size in ((-2, height), (-1, width)):
-        position = source_positions(size, scale, device=latent.device) - 0.5
+    for axis, size, first in ((-2, height, first_row), (-1, width, 0)):
+        position = source_positions(size, scale, first=first, device=latent.device) - 0.5
         position = position.clamp(0, latent.shape[axis] - 1)
         low = position.floor().long()
         high = (low + 1).clamp(max=latent.shape[axis] - 1)
@@ -60,13 +65,17 @@ def bilinear(latent: Tensor, *, scale: float, height: int, width: int) -> Tensor
     return latent
 
 
-def position_basis(height: int, width: int, scale: float, *, device: torch.device | None = None) -> Tensor:
+def position_basis(
+    height: int, width: int, scale: float, *, first_row: int = 0, device: torch.device | None = None
+) -> Tensor:
     """1, y, x and xy of each output cell, `4 h w`; y and x are its place inside the input cell, -1 to 1.
 
     At factor 2 the places are the quarters, +-1. At other factors some lie further out and count as +-1 too: the maps
     that depend on them are fitted at factor 2 and must not be extrapolated.
     """
-    y, x = ((4 * (source_positions(n, scale, device=device).frac() - 0.5)).clamp(-1, 1) for n in (height, width))
+    y = source_positions(height, scale, first=first_row, device=device)
+    x = source_positions(width, scale, device=device)
+    y, x = ((4 * (position.frac() - 0.5)).clamp(-1, 1) for position in (y, x))
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([torch.ones_like(rows), rows, columns, rows * columns])
 
@@ -93,8 +102,8 @@ class CellPosition(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(2, 64), nn.SiLU(), nn.Linear(64, 2 * width))
 
-    def forward(self, x: Tensor, scale: float) -> Tensor:
-        basis = position_basis(*x.shape[-2:], scale, device=x.device)
+    def forward(self, x: Tensor, scale: float, first_row: int = 0) -> Tensor:
+        basis = position_basis(*x.shape[-2:], scale, first_row=first_row, device=x.device)
         grid = rearrange(basis[1:3] / 4, "two h w -> h w two").to(self.mlp[0].weight.dtype)
         gain, shift = rearrange(self.mlp(grid), "h w (two c) -> two 1 c 1 h w", two=2)
         return x * (1 + gain) + shift
@@ -113,9 +122,9 @@ class PositionLinear(nn.Module):
         nn.init.zeros_(self.conv.weight)
         nn.init.zeros_(self.conv.bias)
 
-    def forward(self, x: Tensor, scale: float) -> Tensor:
+    def forward(self, x: Tensor, scale: float, first_row: int = 0) -> Tensor:
         parts = rearrange(self.conv(x), "b (basis c) t h w -> basis b c t h w", basis=4)
-        basis = position_basis(*x.shape[-2:], scale, device=x.device).to(parts.dtype)
+        basis = position_basis(*x.shape[-2:], scale, first_row=first_row, device=x.device).to(parts.dtype)
         return sum(part * weight for part, weight in zip(parts, basis, strict=True))
 
 
@@ -157,8 +166,34 @@ class LatentUpsampler(nn.Module):
                 f"latent has shape {tuple(latent.shape)}, this upsampler expects b {space.channels} t h w "
                 f"({space.name}): use the cascade made for your model's latent space"
             )
-        size = {"scale": scale, "height": height, "width": width}
-        features = bilinear(self.low(self.conv_in(latent)), **size)
-        features = self.high(self.position(features, scale))
+        features = self.low(self.conv_in(latent))
+        # In training the gradients hold every map anyway.
+        rows = height if torch.is_grad_enabled() else self._band_rows(latent.shape[0] * latent.shape[2], width)
+        bands = [
+            self._band(latent, features, scale, width, range(first, min(first + rows, height)), height)
+            for first in range(0, height, rows)
+        ]
+        return bands[0] if len(bands) == 1 else torch.cat(bands, dim=-2)
+
+    def inference_bytes(self, frames: int, height: int, width: int) -> int:
+        """About what enlarging one latent to `frames height width` takes at its peak without gradients, float32."""
+        rows = self._band_rows(frames, width) + 2 * self._reach
+        low_and_band = frames * width * (height // 4 + min(rows, height))
+        return 4 * low_and_band * (5 * self.config.hidden + 6 * latent_space(self.config.space).channels)
+
+    @property
+    def _reach(self) -> int:
+        """Rows beyond a cell that it depends on after the bilinear stage."""
+        return 2 * self.config.high_blocks + 1
+
+    def _band_rows(self, frames: int, width: int) -> int:
+        return max(4 * self._reach, _BAND_CELLS // (frames * width))
+
+    def _band(self, latent: Tensor, features: Tensor, scale: float, width: int, rows: range, height: int) -> Tensor:
+        """Some rows of the result. They are computed with all rows that they depend on, so no cut can be seen."""
+        first, end = max(rows.start - self._reach, 0), min(rows.stop + self._reach, height)
+        size = {"scale": scale, "height": end - first, "width": width, "first_row": first}
+        enlarged = self.high(self.position(bilinear(features, **size), scale, first))
         plain = bilinear(latent, **size)
-        return plain + self.linear(plain, scale) + self.conv_out(functional.silu(self.norm(features)))
+        band = plain + self.linear(plain, scale, first) + self.conv_out(functional.silu(self.norm(enlarged)))
+        return band[..., rows.start - first : rows.stop - first, :]

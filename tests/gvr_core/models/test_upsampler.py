@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from gvr_core.geometry import latent_space, plan_upscale
+from gvr_core.models import upsampler as module
 from gvr_core.models.upsampler import LatentUpsampler, UpsamplerConfig, bilinear
 
 CONFIG = UpsamplerConfig(space="nano", hidden=16, low_blocks=1, high_blocks=1)
@@ -68,3 +69,23 @@ def test_time_is_left_alone_and_another_space_is_refused():
         upsampler(torch.zeros(1, 16, 3, 4, 4), scale=2.0, height=8, width=8)
     with pytest.raises(ValueError, match="hidden is 0"):
         UpsamplerConfig(space="nano", hidden=0, low_blocks=1, high_blocks=1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 2.25])
+@pytest.mark.parametrize("high_blocks", [0, 1, 2])
+def test_bands_of_rows_show_no_cut(scale, high_blocks, monkeypatch):
+    torch.manual_seed(0)
+    upsampler = LatentUpsampler(UpsamplerConfig(space="nano", hidden=16, low_blocks=1, high_blocks=high_blocks))
+    for parameter in upsampler.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    x, height = latent(24, 6), int(24 * scale)
+    size = {"scale": scale, "height": height, "width": 11}
+    whole = upsampler(x, **size)  # with gradients it is never cut
+    monkeypatch.setattr(module, "_BAND_CELLS", 1)
+    heights, band = [], LatentUpsampler._band
+    monkeypatch.setattr(LatentUpsampler, "_band", lambda *args: heights.append(len(args[5])) or band(*args))
+    with torch.inference_mode():
+        banded = upsampler(x, **size)
+    assert sum(heights) == height
+    assert len(heights) >= 2
+    torch.testing.assert_close(banded, whole, rtol=0, atol=1e-5)
