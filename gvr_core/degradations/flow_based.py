@@ -102,28 +102,33 @@ def degrade_frame(
 ) -> Degraded:
     """One frame, by the motion that led to it. Shapes as in `Degraded`."""
     config, scale, size = estimator.config, estimator.scale, estimator.size
-    mask, result = cv2.resize(motion.reach, size) > 0, frame.copy()
+    array, area = estimator.workspace.array, estimator.size[::-1]
+    mask, result = cv2.resize(motion.reach, size, dst=array("weights", *area)) > 0, frame.copy()
     if motion.moving.any():
         # All that is smooth is made on the map and enlarged; effects end where the reach does.
-        paint = paint_ellipses(previous, motion, estimator, generator) * motion.reach[..., None]
-        colours, covers = (cv2.resize(part, size) for part in (paint[..., :3], 1 - paint[..., 3]))
+        paint = paint_ellipses(previous, motion, estimator, generator)
+        paint *= motion.reach[..., None]
+        colours = cv2.resize(np.ascontiguousarray(paint[..., :3]), size, dst=array("colours", *area, 3))
+        covers = cv2.resize(cv2.merge([1 - paint[..., 3]] * 3), size, dst=array("covers", *area, 3))
         blocks = block_motion(motion, config.block * scale * estimator.map_scale)
         lines, weights = blur_lines(blocks, config, scale)
-        lines, weights = cv2.resize(lines, size), cv2.resize(weights * motion.reach, size)
+        lines = cv2.resize(lines, size, dst=array("lines", *area, 2))
+        weights = cv2.resize(weights * motion.reach, size, dst=array("weights", *area))
         margin = int(config.longest_blur * scale / 2) + 2
         for top, bottom, left, right in _parts(motion.reach, estimator):
             outer = np.s_[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
-            picture = frame[outer].astype(np.float32)
-            picture *= covers[outer][..., None]
+            picture = array("picture", *frame[outer].shape)
+            np.multiply(frame[outer], covers[outer], out=picture)
             picture += colours[outer]
-            blurred = line_blur(picture, lines[outer])
-            picture = cv2.blendLinear(blurred, picture, weights[outer], 1 - weights[outer])
+            blurred = line_blur(picture, lines[outer], estimator.workspace)
+            weight = weights[outer]
+            mixed = cv2.blendLinear(blurred, picture, weight, 1 - weight, dst=array("mixed", *picture.shape))
             # Not the margin: there the blur lacks the pixels further out.
-            inner, offset = np.s_[top:bottom, left:right], (top - outer[0].start, left - outer[1].start)
-            picture = picture[offset[0] : offset[0] + bottom - top, offset[1] : offset[1] + right - left]
+            inner, row, column = np.s_[top:bottom, left:right], top - outer[0].start, left - outer[1].start
+            mixed = mixed[row : row + bottom - top, column : column + right - left]
             # Only where there is an effect, or float errors could touch what stands still.
             changes = mask[inner].astype(np.uint8)
-            result[inner] = cv2.copyTo(cv2.convertScaleAbs(picture), changes, result[inner].copy())
+            result[inner] = cv2.copyTo(cv2.convertScaleAbs(mixed), changes, result[inner].copy())
     return Degraded(frame=result, mask=mask, flow=motion.full_flow)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .config import FlowDegradation
 from .optical_flow import Motion
+from .workspace import Workspace
 
 _MOST_LEVELS = 3
 _SPACING = 1.5
@@ -55,24 +56,28 @@ def blur_lines(motion: np.ndarray, config: FlowDegradation, scale: float) -> tup
     return lines, np.minimum(speed / (config.full_motion * scale), 1)
 
 
-def line_blur(picture: np.ndarray, lines: np.ndarray) -> np.ndarray:
+def line_blur(picture: np.ndarray, lines: np.ndarray, workspace: Workspace | None = None) -> np.ndarray:
     """Every pixel replaced by the mean along its line.
 
     Args:
         picture: `h w c` float32. Beyond its edges the edge is repeated.
         lines: `h w 2` float32, pixels; centred on the pixel.
+        workspace: where the result lies; None for memory of its own.
 
     Returns:
-        `h w c` float32.
+        `h w c` float32, valid until the workspace is used again.
     """
+    workspace = workspace or Workspace()
+    array = workspace.array
     height, width = lines.shape[:2]
-    step_x, step_y = cv2.split(lines)
-    longest = float(cv2.magnitude(step_x, step_y).max(initial=0))
+    step_x, step_y = array("step_x", height, width), array("step_y", height, width)
+    cv2.split(lines, [step_x, step_y])
+    tap_x, tap_y = array("tap_x", height, width), array("tap_y", height, width)
+    longest = float(cv2.magnitude(step_x, step_y, magnitude=tap_x).max(initial=0))
     levels = next((n for n in range(1, _MOST_LEVELS) if 3**n * _SPACING >= longest), _MOST_LEVELS)
-    x = np.tile(np.arange(width, dtype=np.float32), (height, 1))
-    y = np.repeat(np.arange(height, dtype=np.float32)[:, None], width, axis=1)
-    tap_x, tap_y, tap = np.empty_like(x), np.empty_like(y), np.empty_like(picture)
-    source, total = picture, np.empty_like(picture)
+    x, y = workspace.grid(height, width)
+    tap = array("tap", *picture.shape)
+    source, total, spare = picture, array("blurred", *picture.shape), array("spare", *picture.shape)
     for level in range(levels):
         for sign in (1, -1):
             share = sign * 3.0 ** (level - levels)
@@ -80,7 +85,6 @@ def line_blur(picture: np.ndarray, lines: np.ndarray) -> np.ndarray:
             cv2.scaleAdd(step_y, share, y, dst=tap_y)
             cv2.remap(source, tap_x, tap_y, cv2.INTER_LINEAR, dst=tap, borderMode=cv2.BORDER_REPLICATE)
             np.add(source if sign == 1 else total, tap, out=total)
-        # The arrays take turns: fresh ones of a frame's size cost as much as the filter.
-        source, total = total, np.empty_like(picture) if source is picture else source
+        source, total, spare = total, spare, total
     source *= np.float32(3.0**-levels)
     return source

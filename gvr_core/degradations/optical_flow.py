@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from .config import REFERENCE_SIDE, FlowDegradation
+from .workspace import Workspace
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -53,6 +54,7 @@ class MotionEstimator:
     Attributes:
         scale: Pixels of the frame for a pixel in the config.
         map_scale: Pixels of the map for a pixel of the frame.
+        workspace: Memory for what is made of one frame after the other.
     """
 
     def __init__(self, height: int, width: int, config: FlowDegradation) -> None:
@@ -62,6 +64,7 @@ class MotionEstimator:
         self.flow_size = _resized(width, height, config.flow_side)
         self.map_size = _resized(width, height, min(_MAP_SIDE, config.flow_side))
         self.map_scale = min(self.map_size) / side
+        self.workspace = Workspace()
         self._dis = cv2.DISOpticalFlow_create(_PRESETS[config.preset])
 
     def luma(self, frame: np.ndarray) -> np.ndarray:
@@ -95,7 +98,7 @@ class MotionEstimator:
         moving = cv2.magnitude(flow[..., 0], flow[..., 1]) > config.threshold * self.scale
         if not moving.any():
             return moving
-        x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in self.map_size))
+        x, y = self.workspace.grid(*self.map_size[::-1])
         step = flow * np.float32(self.map_scale)
         warped = cv2.remap(
             previous, x + step[..., 0], y + step[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

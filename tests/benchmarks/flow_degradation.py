@@ -41,8 +41,7 @@ def main() -> int:
     for name, frames in clips.items():
         rate = count / seconds(lambda frames=frames: [None for _ in degrade(frames)])
         flow, rest = parts(frames)
-        # Where everything moves the rest has its most work; the clip decides.
-        holds = small or (rate >= LEAST_RATE and (rest <= flow or frames is not scene))
+        holds = small or (rate >= LEAST_RATE and rest <= flow)
         failed |= not holds
         print(
             f"{name}: {count} frames of {width} x {height} at {rate:.1f} a second; for each {1e3 * flow:.1f} ms flow "
