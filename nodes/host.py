@@ -137,10 +137,38 @@ def add_route(method: str, path: str, answer: Callable[[dict[str, Any]], dict[st
 # Models and devices
 
 
+class WholePatcher(comfy.model_patcher.ModelPatcher):
+    """Loads a small module whole or not at all.
+
+    Where memory is short ComfyUI leaves weights behind and layers fetch them when they run. Only layers of its own can;
+    plain PyTorch ones would meet their input with weights on another device.
+    """
+
+    def load(
+        self,
+        device_to: torch.device | None = None,
+        lowvram_model_memory: float = 0,
+        force_patch_weights: bool = False,
+        full_load: bool = False,
+    ) -> None:
+        """As the host's, but all weights move, whatever it allows."""
+        super().load(device_to, force_patch_weights=force_patch_weights, full_load=True)
+
+    def partially_unload(self, *_: Any, **__: Any) -> int:
+        """Frees nothing, after which the host unloads all of it."""
+        return 0
+
+
 def place(model: nn.Module) -> comfy.model_patcher.ModelPatcher:
     """A module under ComfyUI's memory management, its weights waiting on the offload device."""
     load, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
     return ModelPatcher(model.to(offload), load_device=load, offload_device=offload)
+
+
+def place_whole(module: nn.Module) -> WholePatcher:
+    """As `place`, for a small module of plain PyTorch layers."""
+    load, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
+    return WholePatcher(module.to(offload), load_device=load, offload_device=offload)
 
 
 def load_models(*patchers: Any, memory: int = 0) -> torch.device:
@@ -360,4 +388,4 @@ def prepare_vae(vae: VAE, module: nn.Module) -> None:
     vae.vae_dtype = torch.float32
     vae.device = management.vae_device()
     vae.output_device = management.intermediate_device()
-    vae.patcher = ModelPatcher(module, load_device=vae.device, offload_device=management.vae_offload_device())
+    vae.patcher = WholePatcher(module, load_device=vae.device, offload_device=management.vae_offload_device())

@@ -9,18 +9,23 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from ..gvr_core.coding import CELLS_AT_ONCE, chunk_frames
+from ..gvr_core.coding import chunk_frames
 from ..gvr_core.geometry import LatentSpace, pad_frames
 from ..gvr_core.models.vae import NanoVAE
 from . import host
 
 
 class NanoAutoencoder(nn.Module):
-    """`NanoVAE` as ComfyUI calls a first-stage model: whole videos in and out, worked on in pieces inside."""
+    """`NanoVAE` as ComfyUI calls a first-stage model: whole videos in and out, worked on in pieces inside.
 
-    def __init__(self, vae: NanoVAE) -> None:
+    Args:
+        vae: the weights.
+        output_device: where decoded videos are collected.
+    """
+
+    def __init__(self, vae: NanoVAE, output_device: torch.device) -> None:
         super().__init__()
-        self.vae = vae
+        self.vae, self.output_device = vae, output_device
 
     def encode(self, video: Tensor) -> Tensor:
         """`b 3 f h w` in [-1, 1], any number of frames -> `b c t h/8 w/8`; the last frame is repeated up to 4n+1."""
@@ -34,21 +39,41 @@ class NanoAutoencoder(nn.Module):
         return torch.cat(list(self.vae.encode_stream([first, *pieces])), dim=2)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """`b c t h w` -> `b 3 f 8h 8w`."""
-        return torch.cat(list(self.vae.decode_stream(latent, chunk=chunk_frames(*latent.shape[-2:]))), dim=2)
+        """`b c t h w` -> `b 3 f 8h 8w`, on the output device."""
+        space, (b, _, t, h, w) = self.vae.space, latent.shape
+        size = (b, 3, space.video_frames(t), h * space.spatial, w * space.spatial)
+        video = torch.empty(size, dtype=latent.dtype, device=self.output_device)
+        done = 0
+        # Piece by piece: at 4K the whole video has 20 times the bytes of what the computing device needs.
+        for piece in self.vae.decode_stream(latent, chunk=chunk_frames(h, w)):
+            video[:, :, done : done + piece.shape[2]] = piece
+            done += piece.shape[2]
+        return video
 
 
 class BundledVAE(host.VAE):
     """The VAE inside a checkpoint, for every node of ComfyUI that takes a VAE."""
 
     def __init__(self, vae: NanoVAE) -> None:
-        host.prepare_vae(self, NanoAutoencoder(vae))
+        host.prepare_vae(self, NanoAutoencoder(vae, host.intermediate_device()))
         space = vae.space
         pixels = space.spatial**2 * space.temporal
-        # Measured on a CPU: 13 (encode) to 15 (decode) float32 values for each pixel of the piece that is worked on.
-        piece = CELLS_AT_ONCE * pixels * 4 * 16
-        self.memory_used_encode = lambda shape, dtype: piece + 3 * 4 * shape[2] * shape[3] * shape[4]
-        self.memory_used_decode = lambda shape, dtype: piece + 3 * 4 * pixels * shape[2] * shape[3] * shape[4]
+        # Beside the piece ComfyUI has the result of a decoding twice where it stays on the computing device.
+        copies = 2 if self.output_device == self.device else 0
+
+        def piece_bytes(height: int, width: int) -> int:
+            # Measured on a CPU: 13 (encode) to 15 (decode) float32 values for each pixel of the piece that is worked on.
+            return chunk_frames(height, width) * height * width * pixels * 4 * 16
+
+        def encoding_bytes(shape: torch.Size, _: torch.dtype) -> int:
+            _, _, f, h, w = shape
+            return piece_bytes(max(1, h // space.spatial), max(1, w // space.spatial)) + 3 * 4 * f * h * w
+
+        def decoding_bytes(shape: torch.Size, _: torch.dtype) -> int:
+            _, _, t, h, w = shape
+            return piece_bytes(h, w) + copies * 3 * 4 * pixels * t * h * w
+
+        self.memory_used_encode, self.memory_used_decode = encoding_bytes, decoding_bytes
         self.latent_channels, self.latent_dim, self.output_channels = space.channels, 3, 3
         frames = (
             lambda t: max(0, (t - 1) * space.temporal + 1),
