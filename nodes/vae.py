@@ -62,7 +62,7 @@ class BundledVAE(host.VAE):
         copies = 2 if self.output_device == self.device else 0
 
         def piece_bytes(height: int, width: int) -> int:
-            # Measured on a CPU: 13 (encode) to 15 (decode) float32 values for each pixel of the piece that is worked on.
+            # Measured on a CPU: 13 (encode) to 15 (decode) float32 values for each pixel of the piece.
             return chunk_frames(height, width) * height * width * pixels * 4 * 16
 
         def encoding_bytes(shape: torch.Size, _: torch.dtype) -> int:

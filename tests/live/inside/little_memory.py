@@ -3,11 +3,10 @@
 The computing device is `meta`, which takes weights without having any memory.
 """
 
-from pack_in_host import answer, pack_module
-
-import comfy.model_management as management  # noqa: I001  ComfyUI's path comes with the module above
 import torch
+from pack_in_host import answer, host_module, pack_module
 
+management = host_module("comfy.model_management")
 host, loading = pack_module("nodes.host"), pack_module("nodes.model_loading")
 vae_module, cascade = pack_module("nodes.vae"), pack_module("gvr_core.cascade")
 checkpoints = pack_module("gvr_core.checkpoints")

@@ -1,4 +1,4 @@
-"""For scripts that a host's own interpreter runs inside its checkout: ComfyUI on the CPU, and this pack without a server.
+"""For scripts that a host's own interpreter runs in its checkout: ComfyUI on the CPU, and the pack without a server.
 
 Scripts print their findings as one line of JSON, the last one.
 """
@@ -18,6 +18,11 @@ sys.path.insert(0, ".")
 import comfy.options  # noqa: E402  the path comes first
 
 comfy.options.enable_args_parsing()
+
+
+def host_module(name):
+    """A module of the host, such as `comfy.model_management`."""
+    return importlib.import_module(name)
 
 
 def pack_module(name):
