@@ -143,8 +143,9 @@ def plan_upscale(
 ) -> UpscalePlan:
     """The sizes for enlarging a `height` x `width` video by `scale`, or to `target_height` rows.
 
-    With `scale` each side is `round(scale * side)`. With `target_height` the height is exact and the width keeps the
-    aspect ratio, rounded to the nearest even number.
+    With `scale` each side is `scale * side`, rounded to the nearest even number: video files store colour for blocks of
+    2 x 2 pixels, and many writers refuse odd sides. Scale 1 keeps the size, odd or not. With `target_height` the height
+    is exact and the width keeps the aspect ratio, rounded to the nearest even number.
 
     Args:
         space: the latent space of the high-resolution model.
@@ -176,7 +177,9 @@ def plan_upscale(
         # Tested on the product: round() of an infinite one would raise something else.
         if scale * max(height, width) > MAX_SIDE + 0.5:
             raise _too_large(scale * height, scale * width)
-        out_height, out_width = round(scale * height), round(scale * width)
+        # Halves upwards: never smaller than the input.
+        enlarged = (2 * math.floor(scale * side / 2 + 0.5) for side in (height, width))
+        out_height, out_width = (height, width) if scale == 1 else enlarged
     else:
         _require_positive("target_height", target_height)
         if target_height < height:
@@ -209,6 +212,31 @@ def _too_large(height: float, width: float) -> ValueError:
         f"output would be {height:.0f} x {width:.0f} pixels (height x width), expected sides of at most {MAX_SIDE}: "
         "use a smaller scale or target_height"
     )
+
+
+def pair_size(space: LatentSpace, height: int, width: int, *, scale: int, patch: int = 2) -> tuple[int, int]:
+    """Rows and columns that the small video of a training pair is padded to; the clean one is to `scale` times that.
+
+    So a cell of the small latent is `scale` x `scale` cells of the clean one everywhere, and the clean one is made of
+    whole tokens. At scale 2 these are exactly the sizes of `plan_upscale`; at others the clean latent
+    may have up to `scale` cells more of repeated edge than a result has.
+
+    Args:
+        space: the latent space of both.
+        height: rows of the low-resolution video, in pixels.
+        width: its columns.
+        scale: clean pixels per low-resolution pixel.
+        patch: latent cells along one side of a token of the model.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+    _require_positive("input height", height)
+    _require_positive("input width", width)
+    _require_positive("scale", scale)
+    _require_positive("patch", patch)
+    cell = space.spatial * patch // math.gcd(patch, scale)
+    return round_up(height, cell), round_up(width, cell)
 
 
 def plan_short_side(space: LatentSpace, height: int, width: int, short_side: int, *, patch: int = 2) -> UpscalePlan:

@@ -139,6 +139,12 @@ class LatentCascadeUpsample(io.ComfyNode):
             check_space(latent, space, owner="this cascade" if cascade else "the VAE")
         frames, height, width = size_of(samples, source)
         plan = _plan(space, height, width, target, scale)
+        if plan.height % 2 or plan.width % 2:
+            log.warning(
+                "the result is %d x %d pixels, and most video files take even sides only: crop the input to even "
+                "sides, or set scale above 1",
+                *(plan.width, plan.height),
+            )
 
         upsampled = _upsample(latent, plan, upsampler, cascade, vae, source_vae)
         size = {"frames": frames, "height": plan.height, "width": plan.width}

@@ -113,6 +113,21 @@ def test_1080_rows_are_1088_inside(name: str) -> None:
     assert (plan.padded_height, plan.padded_width) == (1088, 1920)
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "scale", "expected"),
+    [
+        (56, 96, 1.3, (72, 124)),
+        (480, 854, 1.5, (720, 1282)),
+        (57, 97, 1.0001, (58, 98)),
+        (57, 97, 1.0, (57, 97)),
+        (480, 832, 2.0, (960, 1664)),
+    ],
+)
+def test_enlarged_sides_are_even(height: int, width: int, scale: float, expected: tuple[int, int]) -> None:
+    plan = plan_upscale(WAN, height, width, scale=scale)
+    assert (plan.height, plan.width) == expected
+
+
 def test_1080p_has_120_by_68_tokens() -> None:
     plan = plan_upscale(WAN, 512, 910, target_height=1080)
     assert (plan.latent_height // 2, plan.latent_width // 2) == (68, 120)
@@ -131,7 +146,10 @@ def test_plan_by_scale_covers_the_output_with_whole_patches(
 ) -> None:
     plan = plan_upscale(space, height, width, scale=scale, patch=patch)
     assert plan.scale == scale
-    assert (plan.height, plan.width) == (round(scale * height), round(scale * width))
+    for side, output in ((height, plan.height), (width, plan.width)):
+        assert output >= side
+        assert abs(output - scale * side) <= (0 if scale == 1 else 1)
+        assert scale == 1 or output % 2 == 0
     for size, latent, padded in (
         (plan.height, plan.latent_height, plan.padded_height),
         (plan.width, plan.latent_width, plan.padded_width),
