@@ -7,6 +7,7 @@ from torch import Tensor
 from .config import AttentionConfig
 from .full import DenseAttention, SharedTokens, full_attention
 from .grid import TokenGrid
+from .layout import WindowLayout
 from .sparse_local import EXTRA_BYTES, sparse_local_attention
 from .temporal_units import unit_attention, unit_bounds
 
@@ -35,7 +36,7 @@ def attend(
         dense: The inner operation, always called as (q, k, v) on `b heads n d` without a mask; a host puts its own
             kernel here.
         shared: Keys and values that every query attends to besides, in every form.
-        extra_bytes: Bound of the memory that sparse local attention takes for copies, as long as one head fits in it.
+        extra_bytes: Bound of the memory that sparse local attention takes beside inputs and result; see there.
 
     Returns:
         `b heads n d`.
@@ -61,16 +62,6 @@ def attend(
     if config.kind == "full":
         return unit_attention(q, k, v, grid=grid, bounds=bounds, dense=dense, shared=shared)
     height, width = config.window
-    return sparse_local_attention(
-        q,
-        k,
-        v,
-        grid=grid,
-        bounds=bounds,
-        window=config.window,
-        top_k=config.top_k,
-        dense=dense,
-        shared=shared,
-        extra_bytes=extra_bytes,
-        shift=(height // 2, width // 2) if config.window_shift and layer % 2 == 1 else (0, 0),
-    )
+    shift = (height // 2, width // 2) if config.window_shift and layer % 2 == 1 else (0, 0)
+    layout = WindowLayout.fit(grid, bounds, config.window, shift, config.top_k)
+    return sparse_local_attention(q, k, v, layout, dense=dense, shared=shared, extra_bytes=extra_bytes)

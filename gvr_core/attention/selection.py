@@ -7,17 +7,62 @@ the gradient flows through what was chosen.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .grid import TokenGrid
+from .layout import WindowLayout
+
+MOST_SCORES = 2**24
+"""Scores that are looked at together, 64 MB; those of 4K with 153 frames are 550 MB for each head."""
 
 
-def select_for_grid(
-    q_mean: Tensor, k_mean: Tensor, *, grid: TokenGrid, bounds: list[tuple[int, int]], top_k: int
-) -> list[tuple[slice, Tensor]]:
-    """The windows that every window of a video attends to, unit by unit and then the references.
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Windows that are queries together, and what they choose from.
+
+    Attributes:
+        queries: the query windows, counted in the order `t rows columns`.
+        index: numbers of the candidates, references last.
+        first: place of the first query among the candidates.
+        q_mean: mean query of each query window, `b heads n d`, float32.
+        k_mean: mean key of each candidate, `b heads m d`, float32.
+        references: how many candidates are windows of references.
+        top_k: windows beside the own one and the best reference.
+    """
+
+    queries: slice
+    index: Tensor
+    first: int
+    q_mean: Tensor
+    k_mean: Tensor
+    references: int
+    top_k: int
+
+    def choose(self, start: int, stop: int) -> Tensor:
+        """What the queries from `start` to `stop` attend to, counted from the first of `queries`.
+
+        Returns:
+            Numbers of windows, int64 `b heads n s`.
+        """
+        batch, heads, candidates, _ = self.k_mean.shape
+        at_once = max(1, MOST_SCORES // (batch * heads * candidates))
+        chosen = [
+            select_windows(
+                self.q_mean[:, :, n : min(n + at_once, stop)],
+                self.k_mean,
+                first=self.first + n,
+                references=self.references,
+                top_k=self.top_k,
+            )
+            for n in range(start, stop, at_once)
+        ]
+        return self.index[chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=2)]
+
+
+def candidates_of(q_mean: Tensor, k_mean: Tensor, layout: WindowLayout) -> list[Candidates]:
+    """The choices that the windows of a video have, unit by unit and then the references.
 
     A window of the target selects among the windows of its unit and of the references; a window of a reference among
     all.
@@ -25,32 +70,30 @@ def select_for_grid(
     Args:
         q_mean: mean query of each window, `b heads n d`, float32, windows in the order `t rows columns`.
         k_mean: mean key of each window, likewise.
-        grid: frames and references.
-        bounds: (start, stop) frames of each temporal unit; one pair for the whole video without units.
-        top_k: windows beside the own one and the best reference.
-
-    Returns:
-        Pairs of a slice of windows and what they attend to, int64 `b heads n s`; s may differ between the pairs.
+        layout: frames, references, temporal units and the number of windows to choose.
     """
-    per_frame = q_mean.shape[2] // grid.total_frames
+    grid, per_frame = layout.grid, layout.per_frame
     target, references = grid.frames * per_frame, grid.references * per_frame
     index = torch.arange(q_mean.shape[2], device=q_mean.device)
-
-    # (query windows, candidate windows, place of the first query among the candidates)
+    # (query windows, candidates, place of the first query among them)
     parts = []
-    for start, stop in bounds:
+    for start, stop in layout.bounds:
         unit = slice(start * per_frame, stop * per_frame)
-        parts.append((unit, torch.cat([index[unit], index[target:]]), 0))
+        parts.append((unit, torch.cat([index[unit], index[target:]]) if references else index[unit], 0))
     if references:
         parts.append((slice(target, target + references), index, target))
-
-    selected = []
-    for queries, candidates, first in parts:
-        positions = select_windows(
-            q_mean[:, :, queries], k_mean[:, :, candidates], first=first, references=references, top_k=top_k
+    return [
+        Candidates(
+            queries=queries,
+            index=candidates,
+            first=first,
+            q_mean=q_mean[:, :, queries],
+            k_mean=k_mean if len(candidates) == len(index) else k_mean[:, :, candidates],
+            references=references,
+            top_k=layout.top_k,
         )
-        selected.append((queries, candidates[positions]))
-    return selected
+        for queries, candidates, first in parts
+    ]
 
 
 def select_windows(q_mean: Tensor, k_mean: Tensor, *, first: int, references: int, top_k: int) -> Tensor:

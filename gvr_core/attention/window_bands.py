@@ -14,8 +14,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .grid import TokenGrid
-from .selection import select_for_grid
+from .layout import WindowLayout
+from .selection import candidates_of
 from .windows import axis_spans, window_means, window_tokens
 
 WINDOWS_PER_THREAD = 5
@@ -32,83 +32,70 @@ class Band:
     end_own: int
 
 
-def band_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    grid: TokenGrid,
-    bounds: list[tuple[int, int]],
-    window: tuple[int, int],
-    shift: tuple[int, int],
-    top_k: int,
-) -> Tensor:
-    """As `sparse_local_attention` with the plain dense operation; `window` and `shift` must fit the grid."""
+def bands_at_once(layout: WindowLayout, q: Tensor, extra_bytes: int) -> int:
+    """Bands to work on together: as many as the cache likes, fewer where their buffers would take more than
+    `extra_bytes`, 0 where not even one fits."""
+    columns, length, dim = len(_spans(layout, 1)), layout.length, q.shape[3]
+    keys = length * layout.most_attended
+    # Gathered keys and values, scores and their softmax, queries and results; the numbers of the keys.
+    numbers = 2 * keys * dim + 2 * length * keys + 2 * length * dim
+    band = columns * (numbers * q.element_size() + 8 * keys)
+    # One head's keys and values may have to be copied, and the numbers of all tokens are there.
+    rest = layout.grid.length * (2 * dim * q.element_size() + 8)
+    cached = max(1, round(WINDOWS_PER_THREAD * torch.get_num_threads() / columns))
+    return min(cached, max(0, extra_bytes - rest) // band)
+
+
+def band_attention(q: Tensor, k: Tensor, v: Tensor, layout: WindowLayout, at_once: int) -> Tensor:
+    """As `sparse_local_attention` with the plain dense operation, `at_once` bands at a time."""
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     for sample in range(len(q)):
         for head in range(q.shape[1]):
             one = slice(head, head + 1)
-            _attend_head(
-                *(x[sample : sample + 1, one] for x in (q, k, v, out)),
-                grid=grid,
-                bounds=bounds,
-                window=window,
-                shift=shift,
-                top_k=top_k,
-            )
+            _attend_head(*(x[sample : sample + 1, one] for x in (q, k, v, out)), layout, at_once)
     return out
 
 
-def _attend_head(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    *,
-    grid: TokenGrid,
-    bounds: list[tuple[int, int]],
-    window: tuple[int, int],
-    shift: tuple[int, int],
-    top_k: int,
-) -> None:
+def _attend_head(q: Tensor, k: Tensor, v: Tensor, out: Tensor, layout: WindowLayout, at_once: int) -> None:
     """One head, `1 1 n d` each; writes into `out`."""
-    rows = axis_spans(grid.height, window[0], shift[0])
-    bands = [Band(frame, *row) for frame in range(grid.total_frames) for row in rows]
-    layout = _BandLayout(grid, window, shift)
-    columns = len(axis_spans(grid.width, window[1], shift[1]))
+    grid, shape = layout.grid, (layout.window, layout.shift)
+    bands = [Band(frame, *row) for frame in range(grid.total_frames) for row in _spans(layout, 0)]
+    copies, columns = _BandCopies(layout), len(_spans(layout, 1))
     q_frames, k_frames, out_frames = (
         rearrange(x, "1 1 (t h w) d -> t h w d", h=grid.height, w=grid.width) for x in (q, k, out)
     )
-    means = [window_means(x, window, shift)[None, None] for x in (q_frames, k_frames)]
-    parts = select_for_grid(*means, grid=grid, bounds=bounds, top_k=top_k)
-
-    tokens = window_tokens(grid, window, shift)
-    at_once = max(1, round(WINDOWS_PER_THREAD * torch.get_num_threads() / columns))
-    for queries, selected in parts:
-        chosen = tokens[selected[0, 0]].flatten(1)
+    means = [window_means(x, *shape)[None, None] for x in (q_frames, k_frames)]
+    tokens = window_tokens(grid, *shape)
+    for part in candidates_of(*means, layout):
+        selected = part.choose(0, part.queries.stop - part.queries.start)[0, 0]
         workspace = _Workspace(
-            k[0, 0], v[0, 0], keys=chosen.shape[1], length=tokens.shape[1], windows=at_once * columns
+            k[0, 0], v[0, 0], keys=selected.shape[1] * layout.length, length=layout.length, windows=at_once * columns
         )
-        first, last = queries.start // columns, queries.stop // columns
+        first, last = part.queries.start // columns, part.queries.stop // columns
         for start in range(first, last, at_once):
             piece = bands[start : min(start + at_once, last)]
-            offset = start * columns - queries.start
             for band, windows in zip(piece, workspace.queries.split(columns), strict=False):
-                layout.read(q_frames, band, windows)
-            attended = workspace.attend(chosen[offset : offset + len(piece) * columns])
+                copies.read(q_frames, band, windows)
+            offset = (start - first) * columns
+            attended = workspace.attend(tokens[selected[offset : offset + len(piece) * columns]].flatten(1))
             for band, windows in zip(piece, attended.split(columns), strict=True):
-                layout.write(windows, out_frames, band)
+                copies.write(windows, out_frames, band)
 
 
-class _BandLayout:
+def _spans(layout: WindowLayout, axis: int) -> list[tuple[int, int, int]]:
+    length = (layout.grid.height, layout.grid.width)[axis]
+    return axis_spans(length, layout.window[axis], layout.shift[axis])
+
+
+class _BandCopies:
     """Copies a band into windows and back; whole windows side by side in one go."""
 
-    def __init__(self, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int]) -> None:
-        self.height, self.width = window
-        spans = axis_spans(grid.width, window[1], shift[1])
+    def __init__(self, layout: WindowLayout) -> None:
+        self.height, self.width = layout.window
+        spans = _spans(layout, 1)
         # (number of the window, start, first own and end of own columns) of windows that overlap a neighbour.
-        self.partial = [(n, *span) for n, span in enumerate(spans) if span[2] - span[1] < window[1]]
-        whole = [(n, *span) for n, span in enumerate(spans) if span[2] - span[1] == window[1]]
+        self.partial = [(n, *span) for n, span in enumerate(spans) if span[2] - span[1] < self.width]
+        whole = [(n, *span) for n, span in enumerate(spans) if span[2] - span[1] == self.width]
         self.windows = slice(whole[0][0], whole[-1][0] + 1) if whole else slice(0, 0)
         self.cells = slice(whole[0][1], whole[-1][3]) if whole else slice(0, 0)
 

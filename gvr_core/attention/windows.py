@@ -8,6 +8,8 @@ is slices and permuted copies, several times cheaper than gathering tokens by in
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -53,26 +55,37 @@ def split_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tu
     """
     height, width = window
     x = rearrange(x, "b heads (t h w) d -> b t heads h w d", h=grid.height, w=grid.width)
-    bands = []
-    for band in _parts(x, 3, height, shift[0]):
-        blocks = [
+    bands = [
+        [
             rearrange(block, "b t heads (rows wh) (cols ww) d -> b t rows cols heads wh ww d", wh=height, ww=width)
             for block in _parts(band, 4, width, shift[1])
         ]
-        bands.append(_concat(blocks, dim=3))
-    return rearrange(_concat(bands, dim=2), "b t rows cols heads wh ww d -> b (t rows cols) heads (wh ww) d")
+        for band in _parts(x, 3, height, shift[0])
+    ]
+    if torch.is_grad_enabled() and x.requires_grad:
+        windows = _concat([_concat(blocks, dim=3) for blocks in bands], dim=2)
+    else:  # each token is copied once; torch.cat along two axes would hold it three times
+        counts = (_count(n, size, s) for n, size, s in zip(x.shape[3:5], window, shift, strict=True))
+        windows = x.new_empty(*x.shape[:2], *counts, x.shape[2], *window, x.shape[5])
+        row = 0
+        for blocks in bands:
+            column = 0
+            for block in blocks:
+                windows[:, :, row : row + block.shape[2], column : column + block.shape[3]] = block
+                column += block.shape[3]
+            row += blocks[0].shape[2]
+    return rearrange(windows, "b t rows cols heads wh ww d -> b (t rows cols) heads (wh ww) d")
 
 
 def window_means(x: Tensor, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
-    """Mean of each window's tokens without copying any, `t h w d` -> `(t rows columns) d`, float32."""
-    for axis in (0, 1):
+    """Mean of each window's tokens without copying any, `... t h w d` -> `... (t rows columns) d`, float32."""
+    for axis, size, first in ((-3, window[0], shift[0]), (-2, window[1], shift[1])):
         # One axis after the other: rows of windows, then windows; what is no window yet stays as it is.
         sums = [
-            part.unflatten(axis + 1, (-1, window[axis])).sum(dim=axis + 2, dtype=torch.float32)
-            for part in _parts(x, axis + 1, window[axis], shift[axis])
+            part.unflatten(axis, (-1, size)).sum(dim=axis, dtype=torch.float32) for part in _parts(x, axis, size, first)
         ]
-        x = _concat(sums, dim=axis + 1)
-    return rearrange(x, "t rows columns d -> (t rows columns) d") / (window[0] * window[1])
+        x = _concat(sums, dim=axis)
+    return rearrange(x, "... t rows columns d -> ... (t rows columns) d") / (window[0] * window[1])
 
 
 def window_tokens(grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
@@ -96,16 +109,53 @@ def merge_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tu
     Returns:
         `b heads (t h w) d`.
     """
-    x = rearrange(
+    x = _by_axes(x, grid, window, shift)
+    x = _join(x, 3, grid.height, shift[0])  # b heads t h cols ww d
+    x = _join(x, 4, grid.width, shift[1])  # b heads t h w d
+    return rearrange(x, "b heads t h w d -> b heads (t h w) d")
+
+
+def write_windows(
+    x: Tensor, out: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)
+) -> None:
+    """As `merge_windows`, into `out`, `b heads (t h w) d`, without a copy between; no gradient passes."""
+    x = _by_axes(x, grid, window, shift)
+    out = rearrange(out, "b heads (t h w) d -> b heads t h w d", h=grid.height, w=grid.width)
+    for row in _segments(grid.height, window[0], shift[0]):
+        for column in _segments(grid.width, window[1], shift[1]):
+            block = x[:, :, :, row.windows, row.own, column.windows, column.own]
+            target = out[:, :, :, row.cells, column.cells]
+            target.unflatten(4, block.shape[5:7]).unflatten(3, block.shape[3:5]).copy_(block)
+
+
+class _Segment(NamedTuple):
+    """Windows of one axis that give equally many cells: which windows, which of their cells, and where these lie."""
+
+    windows: slice
+    own: slice
+    cells: slice
+
+
+def _segments(length: int, size: int, shift: int) -> list[_Segment]:
+    segments = [_Segment(slice(0, 1), slice(0, shift), slice(0, shift))] if shift else []
+    first, whole = len(segments), (length - shift) // size
+    end = shift + whole * size
+    if whole:
+        segments.append(_Segment(slice(first, first + whole), slice(0, size), slice(shift, end)))
+    if end < length:
+        last = first + whole
+        segments.append(_Segment(slice(last, last + 1), slice(size - length + end, size), slice(end, length)))
+    return segments
+
+
+def _by_axes(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int]) -> Tensor:
+    return rearrange(
         x,
         "b (t rows cols) heads (wh ww) d -> b heads t rows wh cols ww d",
         t=grid.total_frames,
         rows=_count(grid.height, window[0], shift[0]),
         wh=window[0],
     )
-    x = _join(x, 3, grid.height, shift[0])  # b heads t h cols ww d
-    x = _join(x, 4, grid.width, shift[1])  # b heads t h w d
-    return rearrange(x, "b heads t h w d -> b heads (t h w) d")
 
 
 def _count(length: int, size: int, shift: int) -> int:

@@ -14,7 +14,7 @@ from gvr_core.attention import (
     TokenGrid,
     attend,
     full_attention,
-    sparse_local,
+    portions,
     window_bands,
 )
 from gvr_core.attention.selection import select_windows
@@ -232,8 +232,9 @@ def test_memory_limits_do_not_change_the_result(monkeypatch):
     grid = TokenGrid(6, 1, *RAGGED)
     q, k, v = random_qkv(grid, torch.float64, heads=5)
     expected = attend(q, k, v, grid=grid, layer=1, config=IN_UNITS)
-    two_heads = 2 * sparse_local.COPIES * 2 * q[:, :1].numel() * q.element_size()
-    monkeypatch.setattr(sparse_local, "MAX_BATCH", 3)
+    # 5 x 7 tokens are 4 windows of 12; half of the memory is for two heads' keys and values, b = 1.
+    two_heads = 2 * 2 * 2 * 7 * 4 * 12 * 4 * 8
+    monkeypatch.setattr(portions, "MAX_BATCH", 3)
     shapes = []
 
     def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
