@@ -15,10 +15,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import torch
+
+from .devices import WORKER
 
 ENGINES = ("local", "ray")
 
@@ -114,11 +116,13 @@ def one_thread() -> Iterator[None]:
 
 
 def _run_in_processes(work: Work, shards: Sequence[int], workers: int, advance: Callable[[int], object]) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = min(workers, max(len(shards), 1))
     pool = ProcessPoolExecutor(
-        min(workers, max(len(shards), 1)),
-        mp_context=multiprocessing.get_context("spawn"),
+        workers,
+        mp_context=context,
         initializer=_start_worker,
-        initargs=(work, logging.getLogger().level),
+        initargs=(work, logging.getLogger().level, context.Value("i", 0), workers),
     )
     try:
         futures = [pool.submit(_work_in_process, shard) for shard in shards]
@@ -136,9 +140,12 @@ _work: Work | None = None
 """What this worker process does: sent once at its start, because the list of clips can be long."""
 
 
-def _start_worker(work: Work, log_level: int) -> None:
+def _start_worker(work: Work, log_level: int, started: Any, workers: int) -> None:
     global _work  # a worker process has one job and no other place to keep it
     _work = work
+    with started.get_lock():
+        os.environ[WORKER] = f"{started.value}/{workers}"
+        started.value += 1
     logging.basicConfig(level=log_level, format="%(message)s")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
