@@ -16,6 +16,7 @@ from av.stream import Disposition
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
+from .decoding_faults import DecodingFaults
 from .info import DEFAULT_FPS, VideoInfo
 
 # libswscale's SWS_BICUBIC, FULL_CHR_H_INT, FULL_CHR_H_INP and ACCURATE_RND; PyAV names the last three from 18 on only.
@@ -26,14 +27,22 @@ SWSCALE_FLAGS = 0x4 | 0x2000 | 0x4000 | 0x40000
 BT709, BT601 = 1, 5
 _MATRICES = MappingProxyType({1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: 9, 10: 9})
 
+_HDR = MappingProxyType({16: "PQ", 18: "HLG"})
+"""Transfer codes of H.273."""
+
 _log = logging.getLogger("gvr")
 
 
 class FileSource:
-    """The first picture track of a video file; cover pictures of sound files do not count."""
+    """The first picture track of a video file; cover pictures of sound files do not count.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        path: of the file.
+        strict: see `VideoReader`.
+    """
+
+    def __init__(self, path: Path, *, strict: bool = False) -> None:
+        self._path, self._strict = path, strict
         with open_container(path) as container:
             stream = video_stream(container, path)
             try:
@@ -51,6 +60,8 @@ class FileSource:
                 frames=stream.frames or None,
                 has_audio=bool(container.streams.audio),
                 duration=duration,
+                pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
+                hdr=_HDR.get(int(stream.codec_context.color_trc)),
             )
 
     def frames(self) -> Generator[np.ndarray, None, None]:
@@ -59,6 +70,7 @@ class FileSource:
             stream = video_stream(container, self._path)
             stream.thread_type = "AUTO"
             start = Fraction(container.start_time or 0, av.time_base)
+            faults = DecodingFaults(self._path.name, stream, strict=self._strict)
             try:
                 # All tracks are demuxed, because the header's duration is that of the longest one.
                 for packet in container.demux():
@@ -66,7 +78,9 @@ class FileSource:
                         read_until = max(read_until, (packet.pts + (packet.duration or 0)) * packet.time_base - start)
                     if packet.stream.index != stream.index:
                         continue
+                    faults.packet(packet, count)
                     for frame in packet.decode():
+                        faults.frame(frame, count)
                         picture = to_rgb(frame)
                         self._check_size(picture, count)
                         yield picture
@@ -76,6 +90,7 @@ class FileSource:
                     f"{self._path.name} is damaged: {count} frames could be read, then: {error.strerror}"
                 ) from error
             self._check_complete(count, read_until, container.duration)
+            faults.end(count)
 
     def _check_size(self, picture: np.ndarray, count: int) -> None:
         height, width = picture.shape[:2]

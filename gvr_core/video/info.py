@@ -22,6 +22,8 @@ class VideoInfo:
             header's claim; a cut clip can decode to a few frames less.
         has_audio: True where the source has a sound track.
         duration: Seconds, or None where unknown.
+        pixel_aspect: Width of a pixel in heights, as it is stored: 1 for square ones. Frames are not stretched by it.
+        hdr: "PQ" or "HLG" where the values are those of a bright screen; frames are not tone-mapped. None otherwise.
     """
 
     width: int
@@ -30,3 +32,5 @@ class VideoInfo:
     frames: int | None
     has_audio: bool
     duration: float | None
+    pixel_aspect: Fraction = Fraction(1)
+    hdr: str | None = None

@@ -44,6 +44,8 @@ class VideoReader:
 
     Args:
         path: Video file, animated webp or gif, picture, or folder of pictures in natural order of their names.
+        strict: Whether frames that FFmpeg could only guess, left out, or that are interlaced are errors. Otherwise the
+            first damaged one is told in the log, and all that there is comes.
 
     Attributes:
         info: See `VideoInfo`.
@@ -51,10 +53,11 @@ class VideoReader:
     Raises:
         ValueError: while opening or reading: no such file, not a video, no picture track, no frames, damaged or cut
             short, frames of changing size. The message names the file and how many frames could be read.
+        InterlacedError: a `ValueError`, only if `strict`.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._source = _open_source(Path(path))
+    def __init__(self, path: str | Path, *, strict: bool = False) -> None:
+        self._source = _open_source(Path(path), strict=strict)
         self._frames: Generator[np.ndarray, None, None] | None = None
         self.info = self._source.info
 
@@ -99,7 +102,7 @@ class VideoReader:
             yield np.stack(chunk)
 
 
-def _open_source(path: Path) -> Source:
+def _open_source(path: Path, *, strict: bool = False) -> Source:
     if not path.exists():
         raise ValueError(f"no such file or folder: {path}")
     if path.is_dir():
@@ -110,4 +113,4 @@ def _open_source(path: Path) -> Source:
         return WebpSource(path)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return PictureSource(path)
-    return FileSource(path)
+    return FileSource(path, strict=strict)

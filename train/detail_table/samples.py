@@ -16,7 +16,7 @@ from gvr_core.models.upsampler import bilinear
 
 from ..data import resize_short_side
 from ..pairs import PairShards
-from ..pairs.source_clips import find_clips
+from ..pairs.clip_search import find_clips
 from ..tasks.cascade_sources import halve
 from .measure import Video
 

@@ -16,6 +16,7 @@ from .parquet_index import write_index
 from .prepare import DAMAGED, KEPT, PrepareShard, plan_prepare
 from .report import write_report
 from .stage import Stage
+from .storage import StorageError
 
 Plan = Callable[[PairsConfig], tuple[Stage, Work, Callable[[int], int]]]
 """Config -> stage, what makes a shard, and the length of a shard in clips or samples."""
@@ -67,25 +68,47 @@ def run(arguments: argparse.Namespace, plan: Plan) -> None:
     part, parts = part_of_run(arguments.shard, os.environ)
     stage, work, length = plan(config)
     mine = range(part, stage.shards, parts)
-    missing = [shard for shard in mine if not stage.is_done(shard)]
+    missing = [shard for shard in mine if not stage.is_done(shard, work.inputs)]
+    stale = sum(stage.is_done(shard) for shard in missing)
+    if stale:
+        print(f"{stale} shards are made again: what they were made from has changed")
     if len(missing) < len(mine):
         print(f"{len(mine) - len(missing)} of {len(mine)} shards are there already, {len(missing)} to make")
     unit = "clip" if arguments.command == "prepare" else "sample"
     total = sum(length(shard) for shard in missing)
     with tqdm(total=total, desc=arguments.command, unit=unit, disable=not missing) as bar:
         run_shards(work, missing, engine=arguments.engine, workers=arguments.workers, advance=bar.update)
-    finish(stage)
+    # Every job looks at all shards at its end: at their samples, not at 840,000 clips again.
+    finish(stage, None if arguments.command == "prepare" else work.inputs)
 
 
-def finish(stage: Stage) -> None:
-    """Index and report when every shard is there, whoever made it; a line about what is missing otherwise."""
-    left = [shard for shard in range(stage.shards) if not stage.is_done(shard)]
-    if left:
-        print(f"{stage.folder}: {stage.shards - len(left)} of {stage.shards} shards; the index follows with the last")
-        return
-    samples = write_index(stage)
-    write_report(stage)
-    items = [item for shard in range(stage.shards) for item in stage.read_manifest(shard)["items"]]
+def finish(stage: Stage, inputs: Callable[[int], str] | None = None) -> None:
+    """Index and report when every shard is there, whoever made it; a line about what is missing otherwise.
+
+    Jobs that end together all write both, from the same shards. If another job makes a shard anew meanwhile, they are
+    written again, so that whoever renames last leaves what belongs to the shards.
+
+    Args:
+        stage: whose shards these are.
+        inputs: tells what a shard would be made from now; None to take shards that are there as they are.
+    """
+    while True:
+        left = sum(not stage.is_done(shard, inputs) for shard in range(stage.shards))
+        if left:
+            print(f"{stage.folder}: {stage.shards - left} of {stage.shards} shards; the index follows with the last")
+            return
+        before = stage.versions()
+        try:
+            samples = write_index(stage)
+            write_report(stage)
+            items = [item for shard in range(stage.shards) for item in stage.read_manifest(shard)["items"]]
+        except StorageError:
+            raise
+        except ValueError:  # a shard between its tar and its manifest
+            if stage.versions() == before:
+                raise
+        if stage.versions() == before:
+            break
     damaged = [item for item in items if item["status"] == DAMAGED]
     for item in damaged[:20]:
         print(f"damaged, left out: {item['clip']}: {item['reason']}")
@@ -94,4 +117,7 @@ def finish(stage: Stage) -> None:
     if stage.settings["command"] == "prepare":
         kept = sum(item["status"] == KEPT for item in items)
         print(f"{kept} of {len(items)} clips kept, {len(items) - kept - len(damaged)} dropped, {len(damaged)} damaged")
+        silent = sum(item.get("has_caption") is False for item in items)
+        if silent:
+            print(f"{silent} of the {kept} kept clips are without caption: they train the model without a prompt")
     print(f"{samples} samples in {stage.shards} shards: {stage.index}, {stage.report}")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from gvr_core.video import VideoInfo
+
 from ..data import resize_short_side
 from .config import FilterConfig
-from .source_clips import Clip, ClipError
+from .source_clips import Clip, ClipError, UnfitError
 
 PREVIEW_SIDE = 120
 """Rows of the small picture for the report."""
+MOST_STRETCH = 0.01
+"""Of a pixel; nobody sees it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +32,7 @@ class Measures:
         width: as height.
         luma: mean luma (BT.601), 0 to 255.
         laplacian: variance of the Laplacian of the gray picture.
-        quality: mean of the quality measure; None where it was not measured.
+        quality: mean of the quality measure; None where it was not measured or gave no number.
         preview: a small frame from the middle, `h w 3` uint8 RGB.
     """
 
@@ -46,8 +51,10 @@ def measure_clip(clip: Clip, config: FilterConfig, quality: Callable[[np.ndarray
 
     Raises:
         ClipError: the clip is damaged.
+        UnfitError: its pixels are not what they seem.
     """
     info = clip.info()
+    _check_pixels(info)
     expected = info.frames or sum(1 for _ in clip.frames())
     wanted = set(uniform_positions(expected, config.frames))
     frames, lumas, laplacians, qualities, previews = 0, [], [], [], []
@@ -59,7 +66,9 @@ def measure_clip(clip: Clip, config: FilterConfig, quality: Callable[[np.ndarray
             lumas.append(float(gray.mean()))
             laplacians.append(float(cv2.Laplacian(gray, cv2.CV_64F).var()))
             if quality is not None:
-                qualities.append(quality(small))
+                score = quality(small)
+                if math.isfinite(score):  # PIQE of a frame without any texture is 0/0
+                    qualities.append(score)
             previews.append(resize_short_side(frame, PREVIEW_SIDE))
     if not lumas:
         raise ClipError(f"{clip.name} has no frames")
@@ -73,6 +82,17 @@ def measure_clip(clip: Clip, config: FilterConfig, quality: Callable[[np.ndarray
         quality=float(np.mean(qualities)) if qualities else None,
         preview=previews[len(previews) // 2],
     )
+
+
+def _check_pixels(info: VideoInfo) -> None:
+    """Raises UnfitError where a frame's numbers are not the picture as it is meant to be seen."""
+    # Writers round the shape of a whole picture: 1280:1281 is a square pixel.
+    if abs(info.pixel_aspect - 1) > MOST_STRETCH:
+        raise UnfitError(
+            f"pixels are not square: {info.pixel_aspect} wide and high, people would be learnt squeezed; scale it"
+        )
+    if info.hdr is not None:
+        raise UnfitError(f"HDR: its values are {info.hdr}, read as they are they would be dull; tone-map it")
 
 
 def uniform_positions(frames: int, count: int) -> list[int]:
@@ -89,6 +109,8 @@ def rejection(measures: Measures, config: FilterConfig, quality_name: str) -> st
         return f"too bright: mean luma {luma:.1f}, at most {config.luma_most:g}"
     if laplacian < config.laplacian_least:
         return f"too blurred: Laplacian variance {laplacian:.1f}, at least {config.laplacian_least:g}"
+    if quality_name != "none" and quality is None:
+        return f"no picture quality: {quality_name.upper()} gave no number for any frame"
     if quality_name == "musiq" and quality < config.musiq_least:
         return f"poor quality: MUSIQ {quality:.1f}, at least {config.musiq_least:g}"
     if quality_name == "piqe" and quality > config.piqe_most:

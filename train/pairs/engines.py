@@ -35,6 +35,9 @@ class Work(Protocol):
     @property
     def uses_gpu(self) -> bool: ...
 
+    def inputs(self, shard: int) -> str:
+        """Stands for all that the shard is made from beside the plan."""
+
     def __call__(self, shard: int, advance: Callable[[int], object] = ...) -> int: ...
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -17,19 +18,22 @@ import numpy as np
 from gvr_core.degradations.config import ReferenceAugmentation
 from gvr_core.degradations.reference_augment import shift_start
 
+from . import captions
 from .clip_filter import Measures, measure_clip, rejection
+from .clip_search import find_clips, readable
 from .config import PairsConfig
-from .cutting import Cut, choose_bucket, fit, plan_cuts
-from .lossless_video import LosslessWriter
+from .cutting import Cut, choose_bucket, plan_cuts
 from .picture_quality import load_quality, resolve_quality
-from .source_clips import Clip, ClipError, find_clips
-from .stage import Stage, make_stage, to_json
+from .sample_videos import cut_clip
+from .source_clips import Clip, ClipError, ClipsGoneError, UnfitError
+from .stage import Stage, digest, make_stage, to_json
+from .storage import StorageError
 from .tar_shards import TarShard, new_shard
 
 log = logging.getLogger("gvr")
 
-Window = TypeVar("Window")
 KEPT, DROPPED, DAMAGED = "kept", "dropped", "damaged"
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOTCONN}
 cached_quality = functools.lru_cache(load_quality)  # weights are read once for a process, not for a shard
 
 
@@ -40,18 +44,19 @@ def plan_prepare(config: PairsConfig) -> tuple[Stage, list[Clip]]:
         ValueError: no clips, or the folder was begun with other settings or clips.
     """
     clips = find_clips(Path(config.root))
+    without = sum(not clip.has_caption for clip in clips)
+    if without:
+        log.warning("%d of %d clips have no caption beside them (name.txt or name.json)", without, len(clips))
     settings = {
         "command": "prepare",
         "seed": config.seed,
         "clips_per_shard": config.clips_per_shard,
         "filter": {**asdict(config.filter), "quality": resolve_quality(config.filter.quality)},
         "cut": asdict(config.cut),
-        "clips": [[clip.name, clip.size] for clip in clips],
+        "captions": captions.cleaning(),
+        "clips": [clip.name for clip in clips],  # what is in them belongs to their shard, see PrepareShard.inputs
     }
-    if config.cut.reference_video:
-        sources = [(clip.name, clip.source()) for clip in clips]
-        settings["sources"] = [[name, source.stat().st_size] for name, source in sources if source is not None]
-    else:  # these decide nothing then, and folders begun before they existed can be finished
+    if not config.cut.reference_video:  # these decide nothing then
         settings["cut"] = {n: v for n, v in settings["cut"].items() if n not in ("reference_video", "video_shift")}
     shards = -(-len(clips) // config.clips_per_shard)
     return make_stage(Path(config.output) / "clips", settings, shards), clips
@@ -66,16 +71,23 @@ class PrepareShard:
     clips: list[Clip]
     uses_gpu: ClassVar[bool] = False
 
+    def clips_of(self, shard: int) -> list[Clip]:
+        """The clips that shard number `shard` is made from."""
+        return self.clips[shard * self.config.clips_per_shard : (shard + 1) * self.config.clips_per_shard]
+
+    def inputs(self, shard: int) -> str:
+        """Stands for the contents of a shard's clips, their captions, masks and sources."""
+        return digest([clip.fingerprint() for clip in self.clips_of(shard)])
+
     def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
         """Make shard number `shard`; `advance` is told of every clip that is done. Returns the number of clips."""
         config, quality_name = self.config, self.stage.settings["filter"]["quality"]
-        clips = self.clips[shard * config.clips_per_shard : (shard + 1) * config.clips_per_shard]
-        quality = cached_quality(quality_name)
+        inputs, quality = self.inputs(shard), cached_quality(quality_name)
         samples: list[dict[str, Any]] = []
         items: list[dict[str, Any]] = []
         pictures: dict[str, str] = {}
         with new_shard(self.stage.tar(shard)) as tar:
-            for clip in clips:
+            for clip in self.clips_of(shard):
                 before, item = tar.size, {"clip": clip.name, "samples": 0}
                 try:
                     measures = measure_clip(clip, config.filter, quality)
@@ -86,15 +98,33 @@ class PrepareShard:
                     if not found and reason is None:
                         reason = self._unfit(measures)
                     item |= {"status": DROPPED if reason else KEPT, "reason": reason, "samples": len(found)}
+                    if found:
+                        item["has_caption"] = bool(found[0]["caption"])
                     samples += found
-                except ClipError as error:
+                except (StorageError, ClipsGoneError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - no library's surprise at one clip of a million ends a run
                     tar.cut_back(before)
-                    log.warning("damaged, left out: %s: %s", clip.name, error)
-                    item |= {"status": DAMAGED, "reason": str(error), "samples": 0}
+                    item |= self._left_out(clip, error) | {"samples": 0}
                 items.append(item)
                 advance(1)
-        self.stage.finish_shard(shard, samples=samples, items=items, pictures=pictures)
-        return len(clips)
+        self.stage.finish_shard(shard, inputs=inputs, samples=samples, items=items, pictures=pictures)
+        return len(items)
+
+    def _left_out(self, clip: Clip, error: Exception) -> dict[str, str]:
+        """What becomes of a clip that raised something. Raises what was not the clip's fault."""
+        if clip.is_gone():
+            raise ClipsGoneError(f"{clip.path} is not there any more: is the disk still mounted?") from error
+        if _errnos(error) & _OF_THE_MACHINE:
+            raise StorageError(
+                f"this machine could not go on at {clip.name}: {error}: mend that, then give the same command again"
+            ) from error
+        if isinstance(error, UnfitError):
+            return {"status": DROPPED, "reason": readable(str(error))}
+        kind = "" if isinstance(error, ClipError) else f"{type(error).__name__}: "
+        reason = readable(f"{kind}{error}")
+        log.warning("damaged, left out: %s: %s", clip.name, reason)
+        return {"status": DAMAGED, "reason": reason}
 
     def _unfit(self, measures: Measures) -> str:
         """Why a good clip gave no sample."""
@@ -113,7 +143,7 @@ class PrepareShard:
             return
         caption = clip.caption()
         starts = self._reference_starts(clip, cuts, measures.frames)
-        videos, references = _cut(clip, cuts, bucket, Fraction(measures.fps), starts)
+        videos, references = cut_clip(clip, cuts, bucket, Fraction(measures.fps), starts)
         for cut in cuts:
             members = {"mp4": videos[cut], **references.get(cut.reference, {})}
             if starts:
@@ -147,60 +177,6 @@ class PrepareShard:
         }
 
 
-def _cut(
-    clip: Clip, cuts: list[Cut], bucket: tuple[int, int], fps: Fraction, starts: dict[Cut, int]
-) -> tuple[dict[Cut | tuple[Cut, int], bytes], dict[int | None, dict[str, bytes]]]:
-    """The videos of all cuts, and of `(cut, start)` for reference videos; by frame number the tar members of reference
-    pictures. One pass over the clip, another one over the video before the edit.
-
-    Frames are encoded as they come: `cut.most` bounds the encoded samples that are held.
-    """
-    samples = {cut: (cut.start, cut.length) for cut in cuts}
-    shifted = {(cut, start): (start, cut.length) for cut, start in starts.items()}
-    if clip.source() is None:
-        return _read(clip, clip.frames(), samples | shifted, cuts, bucket, fps)
-    videos, references = _read(clip, clip.frames(), samples, cuts, bucket, fps)
-    return videos | _read(clip, clip.source_frames(), shifted, [], bucket, fps)[0], references
-
-
-def _read(
-    clip: Clip,
-    frames: Iterator[np.ndarray],
-    windows: dict[Window, tuple[int, int]],
-    cuts: list[Cut],
-    bucket: tuple[int, int],
-    fps: Fraction,
-) -> tuple[dict[Window, bytes], dict[int | None, dict[str, bytes]]]:
-    """The videos of the windows (first frame, length), and the reference pictures of the cuts by frame number."""
-    if not windows:
-        return {}, {}
-    writers = {window: LosslessWriter(width=bucket[0], height=bucket[1], fps=fps) for window in windows}
-    videos: dict[Window, bytes] = {}
-    wanted = {cut.reference for cut in cuts if cut.reference is not None}
-    references: dict[int | None, dict[str, bytes]] = {}
-    last = max([*wanted, *(start + length - 1 for start, length in windows.values())])
-    for number, frame in enumerate(frames):
-        running = [window for window, (start, length) in windows.items() if start <= number < start + length]
-        if running or number in wanted:
-            fitted = fit(frame, bucket)
-            for window in running:
-                writers[window].write(fitted)
-                if number == sum(windows[window]) - 1:
-                    videos[window] = writers.pop(window).finish()
-            if number in wanted:
-                references[number] = {"reference.png": _png(fitted[..., ::-1])}
-                mask = clip.mask_at(number)
-                if mask is not None:
-                    references[number]["reference_mask.png"] = _png(fit(mask, bucket, is_mask=True))
-        if number == last:
-            return videos, references
-    raise ClipError(
-        f"{clip.name}: a video ended before frame {last}: the one before the edit must be as long as the clip"
-        if clip.source() is not None
-        else f"{clip.name} ended before frame {last}, which it had a moment ago: was it replaced?"
-    )
-
-
 def _figures(measures: Measures, quality_name: str) -> dict[str, Any]:
     """Rounded, so that the last bits of a sum cannot change bytes."""
     quality = None if measures.quality is None else round(measures.quality, 3)
@@ -213,8 +189,13 @@ def _figures(measures: Measures, quality_name: str) -> dict[str, Any]:
     }
 
 
-def _png(picture: np.ndarray) -> bytes:
-    return cv2.imencode(".png", picture)[1].tobytes()
+def _errnos(error: BaseException | None) -> set[int]:
+    """What the system said, if an error or one of its causes came from there."""
+    numbers = set()
+    while error is not None:
+        numbers.add(getattr(error, "errno", None))
+        error = error.__cause__
+    return numbers - {None}
 
 
 def picture(frame: np.ndarray, quality: int = 80) -> str:

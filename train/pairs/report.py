@@ -68,6 +68,7 @@ def write_report(stage: Stage) -> None:
         "clips": len({item["clip"] for item in items}),
         "clips kept": len({item["clip"] for item in kept}),
         "clips left out": len({item["clip"] for item in left_out}),
+        **_without_caption(kept),
         "samples": len(samples),
         "seconds of video": round(sum(s["frames"] / _rate(s["fps"]) for s in samples)),
         "MB in shards": f"{size / 1e6:.1f}",
@@ -95,6 +96,11 @@ def write_report(stage: Stage) -> None:
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{command}</title><style>{_STYLE}</style>{body}</html>"
     )
     write_durably(stage.report, page.encode())
+
+
+def _without_caption(kept: list[dict[str, Any]]) -> dict[str, int]:
+    known = [item["has_caption"] for item in kept if "has_caption" in item]
+    return {"kept without caption": known.count(False)} if known else {}
 
 
 def _name(item: dict[str, Any]) -> str:

@@ -1,6 +1,9 @@
 """A folder of tiny clips of every kind, and configs that make a whole pipeline take seconds."""
 
 import json
+import multiprocessing
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -139,6 +142,42 @@ def encode():
         run_shards(work, range(stage.shards), engine="local", workers=1, advance=lambda n: None)
         finish(stage)
         return stage
+
+    return run
+
+
+@pytest.fixture
+def dead_process():
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.fixture
+def race():
+    """Function: `work(number, barrier)` in several processes at once; what each raised, or None."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("processes that begin at once are forked")
+    context = multiprocessing.get_context("fork")
+
+    def run(work, count=4):
+        barrier, results = context.Barrier(count), context.SimpleQueue()
+
+        def one(number):
+            try:
+                work(number, barrier)
+                results.put(None)
+            except BaseException as error:  # noqa: BLE001 - told by the parent
+                results.put(f"{type(error).__name__}: {error}")
+
+        processes = [context.Process(target=one, args=(number,)) for number in range(count)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(60)
+            process.kill()
+        return [results.get() for _ in processes]
 
     return run
 

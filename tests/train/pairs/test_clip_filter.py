@@ -12,7 +12,7 @@ class Frames(Clip):
     """A clip in memory."""
 
     def __init__(self, frames):
-        super().__init__("clip", None, 0)
+        super().__init__("clip", None)
         object.__setattr__(self, "array", frames)
 
     def info(self):

@@ -1,5 +1,6 @@
 import base64
 import json
+import os
 import re
 import tarfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from gvr_core.video import VideoReader
 from train.pairs.lossless_video import read_lossless
 from train.pairs.reading import StageSamples
+from train.pairs.storage import written_durably
 from train.pairs.tar_shards import TarShard
 
 
@@ -97,13 +99,19 @@ def test_samples_are_the_same_bytes_however_they_are_spread(make_config, prepare
     assert all(a[k][1] == b[k][1] for k in range(len(a)))
 
 
-def test_what_is_done_stays_and_what_is_missing_is_made_again(make_config, prepare, files):
+def test_what_is_done_stays_and_what_is_missing_is_made_again(make_config, prepare, files, dead_process):
     config = make_config()
     stage = prepare(config)
     before = files(stage.folder)
     times = {path.name: path.stat().st_mtime_ns for path in stage.folder.glob("*.tar")}
     stage.manifest(0).unlink()
-    (stage.folder / f".{stage.tar(0).name}.1234abcd.part").write_bytes(b"of a killed process")
+    with written_durably(stage.tar(0)) as temporary:
+        temporary.write_bytes(b"of a killed process")
+        left_behind = temporary.rename(
+            temporary.with_name(temporary.name.replace(f"-{os.getpid()}.", f"-{dead_process}."))
+        )
+        temporary.write_bytes(before[stage.tar(0).name])
+    assert left_behind.exists()
     stage.tar(1).write_bytes(b"cut off")
     prepare(config)
     assert files(stage.folder) == before
@@ -157,7 +165,7 @@ def test_another_config_or_other_clips_are_refused(make_config, prepare, root):
     new = root / "new.mp4"
     new.write_bytes(b"")
     try:
-        with pytest.raises(ValueError, match=r"1 clips are new, gone or changed, the first is new\.mp4"):
+        with pytest.raises(ValueError, match=r"1 clips are new or gone, the first is new\.mp4"):
             prepare(make_config())
     finally:
         new.unlink()

@@ -12,10 +12,11 @@ from gvr_core.checkpoints import load_part
 from gvr_core.degradations.config import ReferenceAugmentation
 from gvr_core.video import VideoReader
 from train.pairs import PairShards
+from train.pairs.clip_search import find_clips
 from train.pairs.lossless_video import read_lossless
 from train.pairs.reading import StageSamples
 from train.pairs.reference_latents import augmented_views
-from train.pairs.source_clips import ClipError, find_clips
+from train.pairs.source_clips import ClipError
 
 from .conftest import HEIGHT, WIDTH, moving_texture, write_clip
 
