@@ -14,6 +14,7 @@ from gvr_core.geometry import (
     LatentSpace,
     latent_space,
     pad_frames,
+    pair_size,
     plan_short_side,
     plan_upscale,
     round_up,
@@ -226,3 +227,29 @@ def test_short_side_is_exact_and_portrait_is_landscape_turned(space, height, wid
 def test_short_side_below_the_inputs_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"target 720 is smaller than the input's shorter side \(1280 x 832 pixels\)"):
         plan_short_side(WAN, 832, 1280, 720)
+
+
+@given(spaces, st.integers(1, 3000), st.integers(1, 3000))
+def test_a_pair_is_padded_as_the_upscale_of_its_small_video(space, height, width) -> None:
+    plan = plan_upscale(space, height, width, scale=2)
+    rows, columns = pair_size(space, height, width, scale=2)
+    assert (2 * rows, 2 * columns) == (plan.padded_height, plan.padded_width)
+    assert (rows, columns) == (round_up(height, space.spatial), round_up(width, space.spatial))
+
+
+@given(spaces, st.integers(1, 3000), st.integers(1, 6), st.sampled_from([1, 2]))
+def test_a_pair_is_whole_cells_and_whole_tokens_and_no_larger(space, side, scale, patch) -> None:
+    padded, other = pair_size(space, side, 1, scale=scale, patch=patch)
+    assert padded >= side
+    assert padded % space.spatial == 0
+    assert scale * padded % (space.spatial * patch) == 0
+    for smaller in range(padded - space.spatial, side - 1, -1):
+        assert smaller % space.spatial or scale * smaller % (space.spatial * patch)
+    assert other <= space.spatial * patch
+
+
+def test_pairs_of_full_hd_are_those_of_the_spec() -> None:
+    assert pair_size(latent_space("wan21"), 540, 960, scale=2) == (544, 960)  # clean: 1088 x 1920
+    assert pair_size(latent_space("wan22"), 360, 640, scale=2) == (368, 640)  # 46 x 80 cells over 23 x 40
+    with pytest.raises(ValueError, match="scale is 0, expected at least 1"):
+        pair_size(latent_space("wan21"), 540, 960, scale=0)

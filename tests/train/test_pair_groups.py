@@ -37,6 +37,10 @@ def row(key, *, frames=5, height=8, width=12, images=2, video=2, enlarged=True):
     }
 
 
+def off_grid(clean, low):
+    return {**row("a"), "latent_shape": [SPACE_CHANNELS, 2, *clean], "low_latent_shape": [SPACE_CHANNELS, 2, *low]}
+
+
 class Pairs:
     """Pairs whose values tell sample and variant."""
 
@@ -175,6 +179,11 @@ def test_a_crop_cuts_all_latents_at_the_same_place():
         ([row("a", video=0)], (), "no sample for task edit: prepare with cut.reference_video"),
         ([row("a")], ("data.variants=[sdedit]",), "data.variants has sdedit, the pairs have plain, flow"),
         ([row("a")], ("data.frames=9",), "no sample for task t2v"),
+        # Each video padded on its own: 152 x 120 pixels and half of it, 1080 rows and 540.
+        ([off_grid((15, 19), (8, 10))], (), "pair a has a clean latent of 15 x 19 cells over one of 8 x 10, .*encode"),
+        ([off_grid((135, 240), (68, 120))], (), "135 x 240 cells over one of 68 x 120"),
+        ([off_grid((16, 18), (8, 10))], ("data.crop=64",), "16 x 18 cells over one of 8 x 10"),
+        ([off_grid((8, 10), (16, 20))], (), "8 x 10 cells over one of 16 x 20"),
     ],
 )
 def test_what_is_missing_is_said_with_its_remedy(rows, overrides, message):

@@ -18,8 +18,8 @@ from train.tasks.upsampler import UpsamplerObjective
 # steps, frames, variants of pairs, sampler of timesteps, temporal unit
 S_STAGES = {
     "simplegvr_stage1": (20_000, 17, {"synthetic"}, "uniform", 0),
-    "simplegvr_stage2": (5_000, 17, {"flow", "sdedit"}, "table", 0),
-    "simplegvr_stage3": (5_000, 77, {"synthetic", "flow", "sdedit"}, "table", 5),
+    "simplegvr_stage2": (5_000, 17, {"flow", "sdedit_latent"}, "table", 0),
+    "simplegvr_stage3": (5_000, 77, {"synthetic", "flow", "sdedit_latent"}, "table", 5),
 }
 U_PHASES = {
     "unimmvsr_phasea": (21, {"t2v": 1.0}),

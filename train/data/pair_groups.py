@@ -38,7 +38,8 @@ class PairGroups(Dataset):
         """Sort the samples.
 
         Raises:
-            ValueError: no sample for a task of the mixture, unknown variants, or pairs without the route's condition.
+            ValueError: no sample for a task of the mixture, unknown variants, pairs without the route's condition, or
+                pairs whose two latents do not lie over each other.
         """
         self.config, self.pairs, self.route = config, pairs, route
         data = config.data
@@ -55,6 +56,8 @@ class PairGroups(Dataset):
         ]
         if route == "pixel" and not all(row["enlarged"] for _, row in kept):
             raise ValueError(f"{data.root} has no enlarged latents for route pixel: encode with encode.enlarged=true")
+        for _, row in kept:
+            _check_aligned(row)
         self.buckets: dict[str, dict[Bucket, list[int]]] = {
             task: _buckets(row_pair for row_pair in kept if _serves(row_pair[1], task)) for task in TASKS
         }
@@ -141,6 +144,17 @@ _REMEDY = {
 
 def _wanted(config: FitConfig) -> list[str]:
     return [task for task in TASKS if config.data.tasks.get(task, 0) > 0]
+
+
+def _check_aligned(row: dict[str, Any]) -> None:
+    """Raises ValueError where a cell of the low-resolution latent is not a whole number of clean cells."""
+    clean, low = row["latent_shape"][-2:], row["low_latent_shape"][-2:]
+    factor = clean[0] // low[0]
+    if factor < 1 or [factor * side for side in low] != list(clean):
+        raise ValueError(
+            f"pair {row['key']} has a clean latent of {clean[0]} x {clean[1]} cells over one of {low[0]} x {low[1]}, "
+            "expected a whole multiple of it: delete its folder `encoded` and encode again"
+        )
 
 
 def _serves(row: dict[str, Any], task: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from gvr_core.degradations.config import ReferenceAugmentation
 
 from ..config import load_config
 
-VARIANTS = ("plain", "flow", "synthetic", "both", "sdedit")
+VARIANTS = ("plain", "flow", "synthetic", "both", "sdedit", "sdedit_latent")
+MODEL_GUIDED = ("sdedit", "sdedit_latent")
+LATENT_VARIANTS = ("sdedit_latent",)
+"""Those that are stored as a latent and never decoded."""
 QUALITIES = ("auto", "musiq", "piqe", "none")
 LATENT_DTYPES = ("bfloat16", "float16", "float32")
 
@@ -56,7 +60,8 @@ class CutConfig:
         stride: frames from the start of a sample to that of the next; 0 = its length.
         most: samples of each length from one clip, spread evenly over it; bounds memory and keeps long clips from
             outweighing the others.
-        buckets: (width, height) pairs, multiples of 8; a clip takes the nearest shape that it covers.
+        buckets: (width, height) pairs, multiples of 8; a clip takes the nearest shape that it covers. 1080 rows are
+            1080: what an autoencoder needs beyond that is padded when it encodes.
         enlarge: whether a clip smaller than every bucket is enlarged; otherwise it is dropped.
         references: whether a frame of the clip outside the sample is stored with it, as a reference picture (U A.2).
         reference_video: whether a reference video is stored with each sample, as long as the sample: frames of
@@ -94,13 +99,15 @@ class DegradeConfig:
 
     Attributes:
         variants: of "plain" (only made smaller), "flow", "synthetic", "both" (flow, then synthetic), "sdedit"
-            (partly redrawn by a text-to-video model under the sample's caption, then synthetic; U 3.3).
-        scale: how many times smaller than the clean sample, at least 1.
+            (partly redrawn by a text-to-video model under the sample's caption, then synthetic; U 3.3),
+            "sdedit_latent" (redrawn and kept as that model's latent, with nothing after it; S 4.2.2).
+        scale: how many times smaller than the clean sample, at least 1; it divides the sides of every bucket.
         flow: fields of `FlowDegradation` that differ from their defaults.
         synthetic: fields of `SyntheticDegradation`.
-        model: of "sdedit": folder of a Wan text-to-video model in diffusers' layout; it computes on `encode.device`.
-        sdedit: of "sdedit": fields of `SDEditDegradation`.
-        cfg: of "sdedit": conventional guidance scale, 0 to 100; 1 is without guidance and twice as fast.
+        model: of both "sdedit" ones: folder of a Wan text-to-video model in diffusers' layout; it computes on
+            `encode.device`.
+        sdedit: of both "sdedit" ones: fields of `SDEditDegradation`.
+        cfg: of both "sdedit" ones: conventional guidance scale, 0 to 100; 1 is without guidance and twice as fast.
     """
 
     variants: tuple[str, ...]
@@ -117,10 +124,11 @@ class DegradeConfig:
             raise ValueError(f"degrade.variants is {list(self.variants)}, expected some of {', '.join(VARIANTS)}")
         if self.scale < 1:
             raise ValueError(f"degrade.scale is {self.scale}, expected at least 1")
-        if "sdedit" in self.variants and not self.model:
+        guided = [variant for variant in self.variants if variant in MODEL_GUIDED]
+        if guided and not self.model:
             raise ValueError(
-                "degrade.model is empty, the variant sdedit needs the folder of a Wan text-to-video model in "
-                "diffusers' layout: give degrade.model=DIR, or leave sdedit out of degrade.variants"
+                f"degrade.model is empty, the variant {guided[0]} needs the folder of a Wan text-to-video model in "
+                f"diffusers' layout: give degrade.model=DIR, or leave {guided[0]} out of degrade.variants"
             )
         if not 0 <= self.cfg <= 100:
             raise ValueError(f"degrade.cfg is {self.cfg}, expected 0 to 100")
@@ -189,6 +197,19 @@ class PairsConfig:
             raise ValueError(f"seed is {self.seed}, expected 0 to 2**64 - 1")
         if self.clips_per_shard < 1:
             raise ValueError(f"clips_per_shard is {self.clips_per_shard}, expected at least 1")
+        scale = self.degrade.scale
+        for bucket in self.cut.buckets:
+            if any(side % scale for side in bucket):
+                raise ValueError(
+                    f"cut.buckets has {list(bucket)}, which degrade.scale={scale} does not divide: the small pixels "
+                    f"would not lie over the large ones, use multiples of {math.lcm(8, scale)}"
+                )
+        latents = [variant for variant in self.degrade.variants if variant in LATENT_VARIANTS]
+        if latents and self.encode.enlarged:
+            raise ValueError(
+                f"encode.enlarged needs pixels, the variant {latents[0]} has none: use sdedit in degrade.variants, or "
+                "encode.enlarged=false"
+            )
 
 
 def load_pairs_config(source: str, overrides: list[str]) -> PairsConfig:

@@ -12,17 +12,21 @@ from typing import Any
 
 import cv2
 import numpy as np
+from safetensors.torch import save
+from torch import Tensor
 
 from gvr_core.comparison import comparison_sheet
 from gvr_core.degradations.config import FlowDegradation, SDEditDegradation, SyntheticDegradation
 from gvr_core.degradations.flow_based import Degraded, degrade_flow
 from gvr_core.degradations.synthetic import degrade_synthetic
+from gvr_core.geometry import pair_size
+from gvr_core.solvers import Model
 
 from ..config import build
-from .config import DegradeConfig, PairsConfig
+from .config import LATENT_VARIANTS, MODEL_GUIDED, DegradeConfig, PairsConfig
 from .lossless_video import LosslessWriter, read_lossless
 from .prepare import KEPT, picture
-from .sdedit_diffusers import degrade_to_frames, load_wan, wan_identity
+from .sdedit_diffusers import WanDegrader, degrade_to_frames, degrade_to_latent, load_wan, wan_identity
 from .stage import Stage, make_stage, open_stage, to_json
 from .tar_shards import new_shard, read_sample
 
@@ -40,7 +44,7 @@ def plan_degrade(config: PairsConfig) -> tuple[Stage, Stage]:
     source = open_stage(Path(config.output) / "clips", "prepare")
     flow, synthetic, sdedit = degradations(config.degrade)
     degrade = {**asdict(config.degrade), "flow": asdict(flow), "synthetic": asdict(synthetic)}
-    if "sdedit" in config.degrade.variants:
+    if set(MODEL_GUIDED) & set(config.degrade.variants):
         degrade |= {"model": wan_identity(config.degrade.model), "sdedit": asdict(sdedit)}
     else:  # these decide nothing then
         degrade = {name: value for name, value in degrade.items() if name not in ("model", "sdedit", "cfg")}
@@ -75,7 +79,7 @@ def degrade_sample(
 
     Args:
         frames: of the small clean sample, `h w 3` uint8 RGB.
-        variant: one of `config.VARIANTS`.
+        variant: one of `config.VARIANTS` that has frames.
         flow: what "flow" and "both" do.
         synthetic: what "synthetic" and "both" do.
         seed: of the run.
@@ -118,15 +122,11 @@ class DegradeShard:
 
     @property
     def uses_gpu(self) -> bool:
-        return "sdedit" in self.config.degrade.variants and self.config.encode.device != "cpu"
-
-    def inputs(self, shard: int) -> str:
-        """Stands for the samples a shard is made from. Raises ValueError: they are not all there."""
-        return self.source.manifest_digest(shard)
+        return bool(set(MODEL_GUIDED) & set(self.config.degrade.variants)) and self.config.encode.device != "cpu"
 
     def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
         """Make shard number `shard`; `advance` is told of every sample. Returns the number of samples."""
-        inputs, manifest = self.inputs(shard), self.source.read_manifest(shard)
+        manifest = self.source.read_manifest(shard)
         samples: list[dict[str, Any]] = []
         items: list[dict[str, Any]] = []
         pictures: dict[str, str] = {}
@@ -134,29 +134,42 @@ class DegradeShard:
         with new_shard(self.stage.tar(shard)) as tar:
             for row in manifest["samples"]:
                 data = read_sample(self.source.tar(shard), row["offset"], row["size"])
-                members, record, sheet = self._degrade(row, data["mp4"])
-                if row["clip"] not in shown:  # one picture for a clip is enough
-                    shown.add(row["clip"])
+                is_shown = row["clip"] not in shown  # one picture for a clip is enough
+                shown.add(row["clip"])
+                members, record, sheet = self._degrade(row, data["mp4"], with_sheet=is_shown)
+                if sheet is not None:
                     pictures[record["key"]] = picture(sheet, quality=88)
                 offset, size = tar.add(record["key"], {**members, "json": to_json(record)})
                 samples.append({**record, "offset": offset, "size": size})
                 items.append({"clip": row["clip"], "key": row["key"], "status": KEPT, "motion": record["motion"]})
                 advance(1)
-        self.stage.finish_shard(shard, inputs=inputs, samples=samples, items=items, pictures=pictures)
+        self.stage.finish_shard(shard, samples=samples, items=items, pictures=pictures)
         return len(samples)
 
-    def _degrade(self, row: dict[str, Any], video: bytes) -> tuple[dict[str, bytes], dict[str, Any], np.ndarray]:
-        """Tar members, row of the index and picture of one sample."""
+    def _degrade(
+        self, row: dict[str, Any], video: bytes, *, with_sheet: bool
+    ) -> tuple[dict[str, bytes], dict[str, Any], np.ndarray | None]:
+        """Tar members, row of the index and, on request, the picture of one sample."""
         config = self.config.degrade
-        flow, synthetic, _ = degradations(config)
-        drawing = {"seed": self.config.seed, "key": row["key"], "model_guided": self._model_guided(row["caption"])}
-        width, height = (max(1, round(row[side] / config.scale)) for side in ("width", "height"))
+        flow, synthetic, sdedit = degradations(config)
+        width, height = (_divided(row, side, config.scale) for side in ("width", "height"))
+        drawing, guide = {"seed": self.config.seed, "key": row["key"]}, self._guide(row["caption"])
+        if guide is not None:
+            parts = {"wan": guide[0], "config": sdedit, "model": guide[1]}
+            drawing["model_guided"] = functools.partial(degrade_to_frames, synthetic=synthetic, **parts)
         members, motion, shown = {}, 0.0, {}
         number = row["frames"] // 2
         # With flow first: its frame of most motion is the one that is shown of all variants.
         for variant in sorted(config.variants, key=lambda name: name not in ("flow", "both")):
-            writer = LosslessWriter(width=width, height=height, fps=Fraction(row["fps"]))
             small = (_smaller(frame, width, height) for frame in read_lossless(video))
+            if variant in LATENT_VARIANTS:
+                latent = degrade_to_latent(small, **parts, seed=self.config.seed, clip_id=f"{row['key']}#{variant}")
+                latent = _on_grid(latent, guide[0], height, width, config.scale)
+                members[f"{variant}.safetensors"] = save({variant: latent})
+                if with_sheet:
+                    shown[variant] = guide[0].decoded_frame(latent, number, height=height, width=width)
+                continue
+            writer = LosslessWriter(width=width, height=height, fps=Fraction(row["fps"]))
             frames = degrade_sample(small, variant, flow, synthetic, **drawing)
             is_first = not shown
             for position, (frame, moving) in enumerate(frames):
@@ -174,18 +187,34 @@ class DegradeShard:
             "variants": list(config.variants),
             "motion": motion,
         }
+        if not with_sheet:
+            return members, record, None
         clean = next(islice(read_lossless(video), number, None))
         return members, record, _sheet(_smaller(clean, width, height), {name: shown[name] for name in config.variants})
 
-    def _model_guided(self, caption: str) -> ModelGuided | None:
-        """None where no variant asks for it: then no model is loaded."""
+    def _guide(self, caption: str) -> tuple[WanDegrader, Model] | None:
+        """The model and its velocity under a caption; None where no variant asks for it: then no model is loaded."""
         config = self.config.degrade
-        if "sdedit" not in config.variants:
+        if not set(MODEL_GUIDED) & set(config.variants):
             return None
-        _, synthetic, sdedit = degradations(config)
         wan = cached_wan(config.model, device=self.config.encode.device)
-        model = wan.model(caption, cfg=config.cfg)
-        return functools.partial(degrade_to_frames, wan=wan, config=sdedit, synthetic=synthetic, model=model)
+        return wan, wan.model(caption, cfg=config.cfg)
+
+
+def _divided(row: dict[str, Any], side: str, scale: int) -> int:
+    """A side of the small sample. Raises ValueError where its pixels would not lie over the clean ones."""
+    if row[side] % scale:
+        raise ValueError(
+            f"{row['key']} is {row['width']} x {row['height']} pixels, which degrade.scale={scale} does not divide: "
+            "use another scale, or prepare other buckets"
+        )
+    return row[side] // scale
+
+
+def _on_grid(latent: Tensor, wan: WanDegrader, height: int, width: int, scale: int) -> Tensor:
+    """A latent cut to the cells that the other variants of the sample have: its transformer may need more."""
+    height, width = (side // wan.space.spatial for side in pair_size(wan.space, height, width, scale=scale))
+    return latent[..., :height, :width].contiguous()
 
 
 def _smaller(frame: np.ndarray, width: int, height: int) -> np.ndarray:

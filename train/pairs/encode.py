@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
-from .config import EncodeConfig, PairsConfig
+from gvr_core.geometry import pair_size
+
+from .config import LATENT_VARIANTS, EncodeConfig, PairsConfig
 from .encoders import VideoEncoder, load_text, load_vae, text_identity, vae_identity
 from .lossless_video import read_lossless
 from .prepare import KEPT
@@ -40,10 +42,12 @@ def plan_encode(config: PairsConfig) -> tuple[Stage, Stage, Stage]:
     degraded = open_stage(Path(config.output) / "degraded", "degrade")
     if degraded.settings["source"] != clips.digest:
         raise ValueError(f"{degraded.folder} was made from other samples than those in {clips.folder}: degrade again")
+    vae = vae_identity(config.encode.vae)
+    _check_taken_over(config.encode, vae["weights"], degraded)
     settings = {
         "command": "encode",
         "source": degraded.digest,
-        "vae": vae_identity(config.encode.vae),
+        "vae": vae,
         "text": text_identity(config.encode.text),
         **{name: getattr(config.encode, name) for name in ("text_tokens", "dtype")},
     }
@@ -53,6 +57,22 @@ def plan_encode(config: PairsConfig) -> tuple[Stage, Stage, Stage]:
         augment = asdict(config.encode.augment)
         settings |= {"references": config.encode.references, "augment": augment, "seed": config.seed}
     return make_stage(Path(config.output) / "encoded", settings, clips.shards), clips, degraded
+
+
+def _check_taken_over(config: EncodeConfig, weights: str, degraded: Stage) -> None:
+    """Raises ValueError where `degraded` holds latents of another autoencoder, or no pixels that could be enlarged."""
+    made = degraded.settings["degrade"]
+    taken = [variant for variant in made["variants"] if variant in LATENT_VARIANTS]
+    if taken and weights != made["model"]["vae"]:
+        raise ValueError(
+            f"{degraded.folder} holds the variant {taken[0]} as latents of the autoencoder of {made['model']['name']}, "
+            f"and encode.vae={config.vae} is another one: give the folder vae of that model"
+        )
+    if taken and config.enlarged:
+        raise ValueError(
+            f"encode.enlarged needs pixels, the variant {taken[0]} has none: use sdedit in degrade.variants, or "
+            "encode.enlarged=false"
+        )
 
 
 @dataclass(frozen=True)
@@ -68,22 +88,8 @@ class EncodeShard:
     def uses_gpu(self) -> bool:
         return self.config.device != "cpu"
 
-    def inputs(self, shard: int) -> str:
-        """Stands for the samples and variants a shard is made from.
-
-        Raises:
-            ValueError: they are not all there, or the variants were made from other samples than are there now.
-        """
-        if self.degraded.made_from(shard) != self.clips.manifest_digest(shard):
-            raise ValueError(
-                f"{self.degraded.manifest(shard)} was made from other samples than are in {self.clips.folder} now, "
-                "which were prepared again: degrade again"
-            )
-        return self.degraded.manifest_digest(shard)
-
     def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
         """Make shard number `shard`; `advance` is told of every sample. Returns the number of samples."""
-        inputs = self.inputs(shard)
         encoder, text = cached_vae(self.config), cached_text(self.config)
         if text is not None and not (self.stage.folder / NULL_TEXT).is_file():
             write_durably(self.stage.folder / NULL_TEXT, save({"text": text("").contiguous()}))
@@ -107,7 +113,7 @@ class EncodeShard:
                 deviations = {f"std of {n}": round(float(v.std()), 4) for n, v in latents.items()}
                 items.append({"clip": clean["clip"], "key": clean["key"], "status": KEPT, **deviations})
                 advance(1)
-        self.stage.finish_shard(shard, inputs=inputs, samples=samples, items=items, pictures={})
+        self.stage.finish_shard(shard, samples=samples, items=items, pictures={})
         return len(samples)
 
     def _stored(self, tensors: dict[str, Tensor]) -> bytes:
@@ -120,14 +126,19 @@ class EncodeShard:
         small one; and those of the references, see `encode_references`."""
         data = read_sample(self.clips.tar(shard), clean["offset"], clean["size"])
         degraded = read_sample(self.degraded.tar(shard), low["offset"], low["size"])
-        videos = {CLEAN: data["mp4"], **{variant: degraded[f"{variant}.mp4"] for variant in low["variants"]}}
-        latents = {name: encoder(read_lossless(video)) for name, video in videos.items()}
-        if self.config.enlarged:
-            size = {"scale": low["scale"], "height": clean["height"], "width": clean["width"]}
-            for variant in low["variants"]:
-                latents[variant + ENLARGED] = encoder.enlarged(read_lossless(videos[variant]), **size)
+        height, width = pair_size(encoder.space, low["height"], low["width"], scale=low["scale"])
+        small, large = ({"height": n * height, "width": n * width} for n in (1, low["scale"]))
+        latents = {CLEAN: encoder(read_lossless(data["mp4"]), **large)}
+        for variant in low["variants"]:
+            if variant in LATENT_VARIANTS:
+                latents[variant] = load(degraded[f"{variant}.safetensors"])[variant]
+                continue
+            video = degraded[f"{variant}.mp4"]
+            latents[variant] = encoder(read_lossless(video), **small)
+            if self.config.enlarged:
+                latents[variant + ENLARGED] = encoder.enlarged(read_lossless(video), scale=low["scale"], **large)
         drawing = {"count": self.config.references, "seed": self.stage.settings.get("seed", 0), "key": clean["key"]}
-        references = encode_references(data, encoder, self.config.augment, **drawing)
+        references = encode_references(data, encoder, self.config.augment, **large, **drawing)
         for name, latent in (latents | references).items():
             if not torch.isfinite(latent).all():
                 raise ValueError(f"{clean['key']}: the latent of {name} is not finite: encode with another autoencoder")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +18,11 @@ from torch import Tensor
 from gvr_core.cascade import nano_path
 from gvr_core.checkpoints import load_part, read_header
 from gvr_core.coding import FrameCounter, VideoVAE, encode_frames, to_tensor
-from gvr_core.geometry import LatentSpace, latent_space, round_up
+from gvr_core.geometry import LatentSpace, latent_space
 from gvr_core.models.upsampler import bilinear
 
 from .config import EncodeConfig
+from .devices import pick_device
 
 _CLASSES = MappingProxyType(
     {
@@ -30,6 +32,12 @@ _CLASSES = MappingProxyType(
     }
 )
 """diffusers' class -> latent channels -> latent space."""
+_TILED = ("AutoencoderKLHunyuanVideo", "AutoencoderKLHunyuanVideo15")
+"""They attend over all cells of a group of frames: at 1088 x 1920 pixels the mask alone would take 99 GiB. Made for
+tiles (diffusers' default ones), which change the latent a little; Wan's autoencoders need none."""
+
+_SMALL, _BLOCKS, _BLOCK = 2**20, 16, 2**14
+"""Bytes below which a file is read whole; of a larger one the number of blocks and their bytes."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +48,25 @@ class VideoEncoder:
     vae: VideoVAE
     device: torch.device
 
-    def __call__(self, frames: Iterable[np.ndarray]) -> Tensor:
-        """Frames `h w 3` uint8 RGB -> raw latent `c t h w`, float32 on the CPU."""
-        chunks = (frame[None] for frame in frames)
+    def __call__(self, frames: Iterable[np.ndarray], *, height: int, width: int) -> Tensor:
+        """Frames `h w 3` uint8 RGB -> raw latent `c t h w` of `height` x `width` pixels, float32 on the CPU.
+
+        The edge is repeated to that size, which is the pair's (`gvr_core.geometry.pair_size`): two videos that are each
+        padded to whole cells of their own would not lie over each other.
+        """
+        chunks = (pad_edge(frame, height, width)[None] for frame in frames)
         return encode_frames(self.vae, chunks, self.space, self.device)[0][0].float().cpu()
 
     @torch.inference_mode()
     def enlarged(self, frames: Iterable[np.ndarray], *, scale: float, height: int, width: int) -> Tensor:
         """The raw latent of frames that are first enlarged bilinearly by `scale` to `height` x `width` pixels (U 3.2).
 
-        The enlarged pixels are not rounded, as in `gvr_core.coding.reencode_enlarged`.
+        Where that is more than `scale` times the frame the edge is repeated. The enlarged pixels are not rounded, as in
+        `gvr_core.coding.reencode_enlarged`.
         """
-        size = {"height": round_up(height, self.space.spatial), "width": round_up(width, self.space.spatial)}
         chunks = FrameCounter((frame[None] for frame in frames), self.space)
         videos = (to_tensor(chunk, height=chunk.shape[1], width=chunk.shape[2]).to(self.device) for chunk in chunks)
-        latents = self.vae.encode_stream(bilinear(video, scale=scale, **size) for video in videos)
+        latents = self.vae.encode_stream(bilinear(video, scale=scale, height=height, width=width) for video in videos)
         return torch.cat(list(latents), dim=2)[0].float().cpu()
 
 
@@ -69,22 +81,22 @@ class WholeClipVAE:
         return [self.vae.encode(video).latent_dist.mode()]
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of a config. Raises ValueError for "cuda" without one."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("encode.device is cuda, but PyTorch sees none: use encode.device=cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+def pad_edge(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A frame `h w 3` with its last row and column repeated to `height` x `width`, as `coding.to_tensor` does."""
+    return np.pad(frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0)), mode="edge")
 
 
-def vae_identity(name: str) -> dict[str, str]:
-    """What stands for the weights in the plan: latent space and a hash.
+def vae_identity(name: str) -> dict[str, Any]:
+    """What stands for the weights in the plan: latent space and a hash, and whether it works in tiles.
 
     Raises:
         ValueError: nothing is there, or nothing that can be used.
     """
     path = nano_path() if name == "nano" else Path(name)
     if path.is_dir():
-        return {"space": _diffusers_space(path)[1], "weights": folder_digest(path)}
+        class_name, space = _diffusers_space(path)
+        tiled = {"tiled": True} if class_name in _TILED else {}
+        return {"space": space, "weights": folder_digest(path), **tiled}
     header = read_header(path)
     if "vae" not in header.parts:
         raise ValueError(f"encode.vae: {path} holds {', '.join(header.parts)}, but no vae: choose another file")
@@ -115,6 +127,8 @@ def load_vae(config: EncodeConfig) -> VideoEncoder:
         vae = getattr(diffusers, class_name).from_pretrained(path, torch_dtype=torch.float32, local_files_only=True)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be loaded as {class_name}: {error}") from error
+    if class_name in _TILED:
+        vae.enable_tiling()
     return VideoEncoder(latent_space(space), WholeClipVAE(vae.eval().requires_grad_(False).to(device)), device)
 
 
@@ -181,10 +195,27 @@ def _diffusers_space(path: Path) -> tuple[str, str]:
 
 
 def folder_digest(path: Path) -> str:
-    """Of small files the content, of weights the size: hashing gigabytes at every start would take minutes."""
-    parts = [
-        f"{file.name} {file.stat().st_size} {file.read_bytes().hex() if file.stat().st_size < 2**20 else ''}"
-        for file in sorted(path.iterdir())
-        if file.is_file()
-    ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    """Of small files the content, of weights the size and some blocks: whole ones would take minutes at every start.
+
+    Fine-tunes of one model have files of the same size and the same header; training changes nearly every number, so a
+    few blocks tell them apart.
+    """
+    total = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.is_file():
+            total.update(f"{file.name} {file.stat().st_size} ".encode())
+            for block in _blocks(file):
+                total.update(block)
+    return total.hexdigest()[:16]
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    """All of a small file; of a large one blocks evenly from its beginning to its end."""
+    size = file.stat().st_size
+    if size < _SMALL:
+        yield file.read_bytes()
+        return
+    with file.open("rb") as stream:
+        for number in range(_BLOCKS):
+            stream.seek(number * (size - _BLOCK) // (_BLOCKS - 1))
+            yield stream.read(_BLOCK)

@@ -19,7 +19,15 @@ from .lossless_video import read_lossless
 
 
 def encode_references(
-    members: dict[str, bytes], encoder: VideoEncoder, augment: ReferenceAugmentation, *, count: int, seed: int, key: str
+    members: dict[str, bytes],
+    encoder: VideoEncoder,
+    augment: ReferenceAugmentation,
+    *,
+    height: int,
+    width: int,
+    count: int,
+    seed: int,
+    key: str,
 ) -> dict[str, Tensor]:
     """What there is of `images`, raw latents `c count h w`, and `video`, `c r h w`, float32, on the sample's grid.
 
@@ -27,14 +35,19 @@ def encode_references(
         members: of the sample in `clips`, by ending.
         encoder: the autoencoder.
         augment: how the pictures are changed.
+        height: rows that the clean sample has when it is encoded; references lie in the middle of black there, as they
+            do in inference (U 3.2).
+        width: its columns.
         count: views of the picture.
         seed: of the run.
         key: of the sample; with the seed it decides everything that is drawn.
     """
+    size = {"height": height, "width": width}
     pictures = augmented_views(members, augment, count=count, seed=seed, key=key)
-    latents = {"images": [encoder([picture]) for picture in pictures]}
+    latents = {"images": [encoder([on_canvas(picture, **size)], **size) for picture in pictures]}
     if "reference.mp4" in members:
-        latents["video"] = [encoder(read_lossless(members["reference.mp4"]))]
+        video = (on_canvas(frame, **size) for frame in read_lossless(members["reference.mp4"]))
+        latents["video"] = [encoder(video, **size)]
     return {name: torch.cat(parts, dim=1) for name, parts in latents.items() if parts}
 
 
@@ -58,8 +71,15 @@ def augmented_views(
         view = augment_reference(
             np.ascontiguousarray(picture), augment, seed=seed, clip_id=key, number=number, mask=mask
         ).picture
-        pixels = rearrange(torch.from_numpy(view), "h w c -> c h w").float()
-        yield rearrange(fit_reference(pixels, height, width), "c h w -> h w c").to(torch.uint8).numpy()
+        yield on_canvas(view, height, width)
+
+
+def on_canvas(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture `h w 3` uint8 in the middle of `height` x `width` black pixels, see `fit_reference`."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    pixels = rearrange(torch.from_numpy(np.ascontiguousarray(picture)), "h w c -> c h w").float()
+    return rearrange(fit_reference(pixels, height, width), "c h w -> h w c").to(torch.uint8).numpy()
 
 
 def _decoded(png: bytes, how: int) -> np.ndarray:

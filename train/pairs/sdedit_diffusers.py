@@ -7,6 +7,7 @@ transformers are asked only when a model is loaded.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from gvr_core.latent_values import denormalize, normalize
 from gvr_core.solvers import Model
 
 from .config import EncodeConfig
-from .encoders import WholeClipVAE, folder_digest, load_text, load_vae
+from .encoders import WholeClipVAE, folder_digest, load_text, load_vae, pad_edge
 
 TIMESTEPS = 1000
 """Wan's timestep at sigma 1."""
@@ -68,8 +69,7 @@ class WanDegrader:
         def chunks() -> Iterator[np.ndarray]:
             for frame in frames:
                 size[:] = frame.shape[:2]
-                pad = [(0, round_up(side, 2 * self.space.spatial) - side) for side in frame.shape[:2]]
-                yield np.pad(frame, (*pad, (0, 0)), mode="edge")[None]
+                yield pad_edge(frame, *(round_up(side, 2 * self.space.spatial) for side in size))[None]
 
         raw, count = encode_frames(self.vae, chunks(), self.space, self._device)
         return normalize(raw.float(), self.space.name), (count, size[0], size[1])
@@ -80,6 +80,12 @@ class WanDegrader:
         raw = denormalize(latent, self.space.name)
         for piece in decode_frames(self.vae, raw, frames=count, height=height, width=width):
             yield from piece
+
+    def decoded_frame(self, latent: Tensor, number: int, *, height: int, width: int) -> np.ndarray:
+        """Frame `number` that a raw latent `c t h w` shows, `height width 3` uint8; nothing after it is decoded."""
+        beginning = latent[None, :, : self.space.latent_frames(number + 1)].to(self._device)
+        frames = self.decode(normalize(beginning, self.space.name), (number + 1, height, width))
+        return deque(frames, maxlen=1)[0]
 
     def model(self, prompt: str, *, negative: str = "", cfg: float = 5.0) -> Model:
         """`model(x, sigma, step) -> velocity` under a prompt.

@@ -1,15 +1,34 @@
+import re
+from pathlib import Path
+
 import pytest
 
+from train import pairs
 from train.config import PRESETS
-from train.pairs.config import load_pairs_config
+from train.pairs.config import VARIANTS, load_pairs_config
+from train.pairs.cutting import choose_bucket
 from train.pairs.degrade import degradations
+
+README = Path(pairs.__file__).with_name("README.md")
 
 
 @pytest.mark.parametrize("preset", sorted(p.stem for p in PRESETS.glob("pairs_*.yaml")))
 def test_every_preset_is_a_valid_config(preset):
     config = load_pairs_config(preset, [])
-    assert all(variant in ("plain", "flow", "synthetic", "both", "sdedit") for variant in config.degrade.variants)
+    assert set(config.degrade.variants) <= set(VARIANTS)
     degradations(config.degrade)
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (3840, 2160)])
+@pytest.mark.parametrize("source", ["pairs_simplegvr", "pairs_unimmvsr", "README"])
+def test_the_papers_configs_take_full_hd_and_above(source, size, tmp_path):
+    if source == "README":  # its example for Wan
+        example = re.search(r"```yaml\n(root: .*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
+        (tmp_path / "wan.yaml").write_text(example, encoding="utf-8")
+        source = str(tmp_path / "wan.yaml")
+    config = load_pairs_config(source, [])
+    assert not config.cut.enlarge
+    assert choose_bucket(*size, config.cut) == ((1920, 1080) if size[0] > size[1] else (1080, 1920))
 
 
 def test_unknown_keys_tell_the_nearest_name(make_config):
@@ -29,9 +48,11 @@ def test_unknown_keys_tell_the_nearest_name(make_config):
         ("cut.buckets=[[100, 64]]", "multiples of 8"),
         ("cut.most=0", "expected at least 0 and 1"),
         ("filter.quality=niqe", "one of auto, musiq, piqe, none"),
-        ("degrade.variants=[blur]", "some of plain, flow, synthetic, both, sdedit"),
+        ("degrade.variants=[blur]", "some of plain, flow, synthetic, both, sdedit, sdedit_latent"),
+        ("degrade.scale=5", r"has \[96, 64\], which degrade\.scale=5 does not divide: .* use multiples of 40"),
         ("degrade.scale=0", "at least 1"),
         ("degrade.variants=[flow, sdedit]", r"degrade\.model is empty, .* give degrade\.model=DIR"),
+        ("degrade.variants=[sdedit_latent]", r"degrade\.model is empty, the variant sdedit_latent needs"),
         ("degrade.cfg=-1", "0 to 100"),
         ("encode.dtype=int8", "bfloat16, float16, float32"),
         ("clips_per_shard=0", "at least 1"),
@@ -50,3 +71,10 @@ def test_values_of_the_degradations_are_checked(make_config):
         degradations(
             make_config("out", "degrade.synthetic.restore_size=false", "degrade.synthetic.scale=[1, 2]").degrade
         )
+
+
+def test_a_variant_without_pixels_cannot_be_enlarged(make_config):
+    latents = ("degrade.variants=[flow, sdedit_latent]", "degrade.model=somewhere")
+    make_config("out", *latents)
+    with pytest.raises(ValueError, match=r"encode\.enlarged needs pixels, the variant sdedit_latent has none"):
+        make_config("out", *latents, "encode.enlarged=true")

@@ -3,11 +3,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load, load_file
+from safetensors.torch import load, load_file, save
 from torch.utils.data import DataLoader
 
 from gvr_core.cascade import nano_path
 from gvr_core.checkpoints import load_part
+from gvr_core.geometry import latent_space, plan_upscale
+from gvr_core.references import fit_reference
+from train.data.pair_groups import PairGroups
+from train.fit_config import load_fit_config
 from train.pairs import PairShards
 from train.pairs.encoders import load_text, load_vae, vae_identity
 from train.pairs.lossless_video import read_lossless
@@ -62,6 +66,49 @@ def test_latents_are_those_of_the_autoencoder(run_all):
     assert samples[0][0]["low_latent_shape"] == [48, 2, 4, 6]
 
 
+@pytest.mark.parametrize(("width", "height"), [(88, 56), (72, 40), (64, 64)])
+def test_the_two_latents_lie_over_each_other_at_any_bucket(run_all, width, height):
+    """As in inference: the grid of the clean latent is the one that enlarging the small video leads to."""
+    bucket = f"cut.buckets=[[{width}, {height}]]"
+    extras = ("cut.reference_video=true", "encode.references=1", "encode.enlarged=true", "encode.dtype=float32")
+    clips, degraded, encoded = run_all(bucket, "degrade.variants=[plain]", *extras)
+    vae, space = load_part(nano_path(), "vae"), latent_space("nano")
+    plan = plan_upscale(space, height // 2, width // 2, scale=2)
+    clean, low = StageSamples(clips.folder, "prepare"), StageSamples(degraded.folder, "degrade")
+    samples = StageSamples(encoded.folder, "encode")
+    for k in range(len(samples)):
+        row, members = samples[k]
+        latents = load(members["latent.safetensors"])
+        assert list(latents["clean"].shape[-2:]) == [plan.latent_height, plan.latent_width]
+        assert [2 * n for n in latents["plain"].shape[-2:]] == row["latent_shape"][-2:]
+        for name, data, scale in (("clean", clean[k][1]["mp4"], 1), ("plain", low[k][1]["plain.mp4"], 2)):
+            frames = np.stack(list(read_lossless(data)))
+            missing = (plan.padded_height // scale - frames.shape[1], plan.padded_width // scale - frames.shape[2])
+            padded = np.pad(frames, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+            video = torch.from_numpy(padded).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+            with torch.inference_mode():
+                torch.testing.assert_close(latents[name], vae.encode(video)[0], atol=1e-4, rtol=0)
+        grids = {tuple(v.shape[-2:]) for v in load(members.get("reference.safetensors", save({}))).values()}
+        enlarged = load(members["plain.enlarged.safetensors"])["plain.enlarged"]
+        assert grids | {tuple(enlarged.shape[-2:])} == {(plan.latent_height, plan.latent_width)}
+    source = ("data.source=pairs", f"data.root={encoded.folder}", "data.frames=0", "data.tasks={t2v: 1}")
+    crop = load_fit_config("tiny", [*source, "data.crop=32", "objective.vae="])
+    batch = PairGroups(crop, PairShards(encoded.folder), route="latent", held_out=False)[0]
+    assert batch["clean"].shape[-2:] == (4, 4)
+    assert batch["low"].shape[-2:] == (2, 2)
+
+
+def test_references_lie_in_the_middle_of_black_as_in_inference(run_all):
+    extras = ("cut.reference_video=true", "encode.references=1", "encode.dtype=float32")
+    clips, _, encoded = run_all("cut.buckets=[[88, 56]]", "degrade.variants=[plain]", *extras)
+    vae, clean = load_part(nano_path(), "vae"), StageSamples(clips.folder, "prepare")
+    stored = load(StageSamples(encoded.folder, "encode")[0][1]["reference.safetensors"])["video"]
+    frames = np.stack(list(read_lossless(clean[0][1]["reference.mp4"])))
+    canvas = fit_reference(torch.from_numpy(frames).permute(3, 0, 1, 2).float(), 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(stored, vae.encode(canvas[None] / 127.5 - 1)[0], atol=1e-4, rtol=0)
+
+
 def test_pairs_are_found_by_their_number_alone(run_all):
     _, _, encoded = run_all()
     pairs = PairShards(encoded.folder)
@@ -110,7 +157,7 @@ def test_an_autoencoder_of_diffusers_gives_its_own_latents(make_config, tmp_path
     video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
     with torch.inference_mode():
         expected = vae.eval().encode(video).latent_dist.mean[0]
-    assert torch.allclose(encode(iter(frames)), expected, atol=1e-5)
+    assert torch.allclose(encode(iter(frames), height=32, width=48), expected, atol=1e-5)
     assert expected.shape == (16, 2, 4, 6)
 
 
