@@ -124,9 +124,13 @@ class DegradeShard:
     def uses_gpu(self) -> bool:
         return bool(set(MODEL_GUIDED) & set(self.config.degrade.variants)) and self.config.encode.device != "cpu"
 
+    def inputs(self, shard: int) -> str:
+        """Stands for the samples a shard is made from. Raises ValueError: they are not all there."""
+        return self.source.manifest_digest(shard)
+
     def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
         """Make shard number `shard`; `advance` is told of every sample. Returns the number of samples."""
-        manifest = self.source.read_manifest(shard)
+        inputs, manifest = self.inputs(shard), self.source.read_manifest(shard)
         samples: list[dict[str, Any]] = []
         items: list[dict[str, Any]] = []
         pictures: dict[str, str] = {}
@@ -143,7 +147,7 @@ class DegradeShard:
                 samples.append({**record, "offset": offset, "size": size})
                 items.append({"clip": row["clip"], "key": row["key"], "status": KEPT, "motion": record["motion"]})
                 advance(1)
-        self.stage.finish_shard(shard, samples=samples, items=items, pictures=pictures)
+        self.stage.finish_shard(shard, inputs=inputs, samples=samples, items=items, pictures=pictures)
         return len(samples)
 
     def _degrade(

@@ -88,8 +88,22 @@ class EncodeShard:
     def uses_gpu(self) -> bool:
         return self.config.device != "cpu"
 
+    def inputs(self, shard: int) -> str:
+        """Stands for the samples and variants a shard is made from.
+
+        Raises:
+            ValueError: they are not all there, or the variants were made from other samples than are there now.
+        """
+        if self.degraded.made_from(shard) != self.clips.manifest_digest(shard):
+            raise ValueError(
+                f"{self.degraded.manifest(shard)} was made from other samples than are in {self.clips.folder} now, "
+                "which were prepared again: degrade again"
+            )
+        return self.degraded.manifest_digest(shard)
+
     def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
         """Make shard number `shard`; `advance` is told of every sample. Returns the number of samples."""
+        inputs = self.inputs(shard)
         encoder, text = cached_vae(self.config), cached_text(self.config)
         if text is not None and not (self.stage.folder / NULL_TEXT).is_file():
             write_durably(self.stage.folder / NULL_TEXT, save({"text": text("").contiguous()}))
@@ -113,7 +127,7 @@ class EncodeShard:
                 deviations = {f"std of {n}": round(float(v.std()), 4) for n, v in latents.items()}
                 items.append({"clip": clean["clip"], "key": clean["key"], "status": KEPT, **deviations})
                 advance(1)
-        self.stage.finish_shard(shard, samples=samples, items=items, pictures={})
+        self.stage.finish_shard(shard, inputs=inputs, samples=samples, items=items, pictures={})
         return len(samples)
 
     def _stored(self, tensors: dict[str, Tensor]) -> bytes:

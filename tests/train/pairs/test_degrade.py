@@ -80,7 +80,7 @@ def test_the_draw_depends_on_seed_key_and_variant():
 
 
 def test_variants_of_a_sample_are_drawn_apart():
-    """The synthetic part of "both" is not that of "synthetic": flow changes nothing in a still clip, so the draw does."""
+    """Flow changes nothing in a still clip, so "both" and "synthetic" can differ there by their draws alone."""
     frames = [np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)] * 5
 
     def run(variant):
@@ -202,9 +202,7 @@ def test_latents_of_another_autoencoder_are_refused(make_latents, prepare, degra
     config = make_latents()
     prepare(config)
     degrade(config)
-    with pytest.raises(
-        ValueError, match=r"sdedit_latent as latents of .*encode\.vae=nano is another"
-    ):
+    with pytest.raises(ValueError, match=r"sdedit_latent as latents of .*encode\.vae=nano is another"):
         encode(make_latents("out", "encode.vae=nano"))
     with pytest.raises(ValueError, match=r"encode\.enlarged needs pixels, the variant sdedit_latent has none"):
         encode(make_latents("out", "degrade.variants=[flow]", "encode.enlarged=true"))
