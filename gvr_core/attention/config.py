@@ -56,6 +56,11 @@ class AttentionConfig:
         if not (isinstance(self.dense_layers, tuple) and all(_is_int(n, 0) for n in self.dense_layers)):
             raise ValueError(f"attention dense_layers is {self.dense_layers!r}, expected layers counted from 0")
 
+    @property
+    def period(self) -> int:
+        """After how many layers the cuts repeat, where no layer is dense."""
+        return 2 if self.unit or (self.window_shift and self.kind != "full") else 1
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values that JSON can hold."""
         return {**asdict(self), "window": list(self.window), "dense_layers": list(self.dense_layers)}

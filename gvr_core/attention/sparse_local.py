@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from einops import rearrange, repeat
 from torch import Tensor
 
 from .full import DenseAttention, SharedTokens, full_attention
@@ -98,7 +97,7 @@ def _attend_heads(
     """Heads `1 heads (t h w) d` of one sample, some frames at a time: their tokens, grid and result `1 n heads l d`."""
     grid, per_frame, shape = layout.grid, layout.per_frame, (layout.window, layout.shift)
     means = [
-        window_means(rearrange(x.detach(), "b n (t h w) d -> b n t h w d", h=grid.height, w=grid.width), *shape)
+        window_means(x.detach().unflatten(2, (-1, grid.height, grid.width)), *shape)  # 1 heads t h w d -> 1 heads n d
         for x in (q, k)
     ]
     k, v = (split_windows(x, grid, *shape)[0] for x in (k, v))  # n heads l d
@@ -125,13 +124,13 @@ def _attend_windows(
     """Windows `n heads l d` attend to those of k and v with the numbers `selected`, `heads n s` -> `1 n heads l d`."""
     heads, dim = q.shape[1], q.shape[3]
     # One row of k and v per window and head: gathering moves whole windows, never single tokens.
-    rows = rearrange(selected, "heads n s -> n heads s") * heads + torch.arange(heads, device=k.device)[:, None]
-    k, v = (rearrange(x, "n heads l d -> (n heads) (l d)") for x in (k, v))
+    rows = selected.transpose(0, 1) * heads + torch.arange(heads, device=k.device)[:, None]  # n heads s
+    k, v = (x.flatten(2).flatten(0, 1) for x in (k, v))  # (n heads) (l d)
     outputs = []
     for q_chunk, row_chunk in zip(q.split(at_once), rows.split(at_once), strict=True):
         gathered = [gather_rows(x, row_chunk.flatten()).view(len(row_chunk), heads, -1, dim) for x in (k, v)]
         if shared is not None:
-            extra = (repeat(x, "1 heads m d -> n heads m d", n=len(row_chunk)) for x in shared)
+            extra = (x.expand(len(row_chunk), -1, -1, -1) for x in shared)
             gathered = [torch.cat(pair, dim=2) for pair in zip(gathered, extra, strict=True)]
         outputs.append(dense(q_chunk, *gathered))
         del gathered  # before the next ones are made

@@ -82,9 +82,6 @@ class Operations:
         dit.eval().requires_grad_(False)
         if self.compiled:
             for block in dit.blocks:
-                # Without dense layers only its parity matters: two compilations instead of thirty.
-                if not config.attention.dense_layers:
-                    block.layer %= 2
                 block.compile(dynamic=False)
         rows, columns = grid.height * config.patch_size[1], grid.width * config.patch_size[2]
         x = self._random("latent", 1, config.latent_channels, grid.frames, rows, columns)

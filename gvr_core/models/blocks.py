@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ class TokenContext:
         attention: which tokens the 3-D attention connects.
         dense: the inner attention of all three kinds.
         attend: the 3-D attention; a host may put one there that measures it.
+        layer: index of a layer that attends as this one does; decides where units and windows are cut.
     """
 
     grid: TokenGrid
@@ -42,6 +43,19 @@ class TokenContext:
     attention: AttentionConfig
     dense: DenseAttention
     attend: Callable[..., Tensor] = attend
+    layer: int = 0
+
+    def for_layers(self, count: int) -> list[TokenContext]:
+        """One for each of `count` layers.
+
+        Layers that attend alike share theirs: torch.compile then makes at most three programs of the blocks, where it
+        would make one for each and give up at eight.
+        """
+        attention, contexts = self.attention, {}
+        kinds = [-1 if layer in attention.dense_layers else layer % attention.period for layer in range(count)]
+        for layer, kind in enumerate(kinds):
+            contexts.setdefault(kind, replace(self, layer=layer))
+        return [contexts[kind] for kind in kinds]
 
 
 def sinusoid(position: Tensor, dim: int) -> Tensor:
@@ -83,21 +97,20 @@ class Attention(nn.Module):
         """Queries of `x` (`b n d`), keys and values of `source` (`b m d`), each `b heads . d`."""
         # Under autocast a projection is bfloat16 and x float32: the norm then runs in float32, as its weight is.
         q, k, v = self.norm_q(self.q(x).to(x.dtype)), self.norm_k(self.k(source).to(x.dtype)), self.v(source)
-        q, k, v = (rearrange(y, "b n (heads d) -> b heads n d", heads=self.num_heads) for y in (q, k, v))
+        q, k, v = (y.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for y in (q, k, v))
         if rotary is not None:
             q, k = apply_rotary(q, rotary), apply_rotary(k, rotary)
         return q.to(v.dtype), k.to(v.dtype), v
 
     def output(self, y: Tensor) -> Tensor:
         """`b heads n d` attended values -> `b n d`."""
-        return self.o(rearrange(y, "b heads n d -> b n (heads d)"))
+        return self.o(y.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
     """One layer: [2-D attention per frame], 3-D attention, [cross-attention to the text], feed-forward.
 
     Args:
-        layer: index from 0; decides where temporal units are cut.
         has_text: with norm3 and cross_attn; a class-free model has neither.
         cross_attn_norm: norm3 is a LayerNorm, otherwise the identity.
         spatial_attention: with spatial_attn.
@@ -107,7 +120,6 @@ class Block(nn.Module):
 
     def __init__(
         self,
-        layer: int,
         dim: int,
         ffn_dim: int,
         num_heads: int,
@@ -120,7 +132,6 @@ class Block(nn.Module):
         **factory: Any,
     ) -> None:
         super().__init__()
-        self.layer = layer
         self.norm1 = operations.LayerNorm(dim, eps=eps, elementwise_affine=False, **factory)
         self.spatial_attn = None
         if spatial_attention:
@@ -169,7 +180,7 @@ class Block(nn.Module):
 
     def _attend_all(self, x: Tensor, tokens: TokenContext) -> Tensor:
         q, k, v = self.self_attn.project(x, x, tokens.rotary)
-        y = tokens.attend(q, k, v, grid=tokens.grid, layer=self.layer, config=tokens.attention, dense=tokens.dense)
+        y = tokens.attend(q, k, v, grid=tokens.grid, layer=tokens.layer, config=tokens.attention, dense=tokens.dense)
         return self.self_attn.output(y)
 
     def _attend_frames(self, x: Tensor, tokens: TokenContext) -> Tensor:

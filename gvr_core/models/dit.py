@@ -80,7 +80,6 @@ class DiT(nn.Module):
         self.time_projection = nn.Sequential(nn.SiLU(), linear(dim, 6 * dim, **factory))
         self.blocks = nn.ModuleList(
             Block(
-                layer,
                 dim,
                 config.ffn_dim,
                 config.num_heads,
@@ -91,7 +90,7 @@ class DiT(nn.Module):
                 operations=operations,
                 **factory,
             )
-            for layer in range(config.num_layers)
+            for _ in range(config.num_layers)
         )
         out_features = math.prod(patch) * config.latent_channels
         self.head = Head(dim, out_features, config.eps, operations=operations, **factory)
@@ -182,14 +181,14 @@ class DiT(nn.Module):
         tokens = rearrange(tokens, "b d t h w -> b (t h w) d").contiguous()
         text = None if context is None else self.text_embedding(context.to(dtype)).to(dtype)
         time, time_table = self._embed_time(timestep, noise_level, dtype, autocast)
-        for block in self.blocks:
+        for block, layer in zip(self.blocks, layout.for_layers(len(self.blocks)), strict=True):
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 # Nothing in a block is random, so the generators' states need not be kept.
                 tokens = checkpoint(
-                    block, tokens, time_table, text, layout, use_reentrant=False, preserve_rng_state=False
+                    block, tokens, time_table, text, layer, use_reentrant=False, preserve_rng_state=False
                 )
             else:
-                tokens = block(tokens, time_table, text, layout)
+                tokens = block(tokens, time_table, text, layer)
 
         # The references, which come last, are cut off.
         patches = self.head(tokens[:, : x.shape[2] * height * width], time)

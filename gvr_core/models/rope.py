@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from torch import Tensor
 
 THETA = 10000.0
@@ -84,9 +84,9 @@ def apply_rotary(x: Tensor, rotary: Rotary) -> Tensor:
         `b heads n d` in the dtype of `x`.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
-    even, odd = rearrange(x.to(wide), "b heads n (pair two) -> two b heads n pair", two=2)
+    even, odd = x.to(wide).unflatten(-1, (-1, 2)).unbind(-1)  # b heads n pair
     turned = torch.stack([even * rotary.cos - odd * rotary.sin, even * rotary.sin + odd * rotary.cos], dim=-1)
-    return rearrange(turned, "b heads n pair two -> b heads n (pair two)").to(x.dtype)
+    return turned.flatten(-2).to(x.dtype)
 
 
 def _spread(time: Tensor, row: Tensor, column: Tensor) -> Tensor:

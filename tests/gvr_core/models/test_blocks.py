@@ -21,7 +21,7 @@ def layout(head_dim: int, dense=full_attention) -> TokenContext:
 
 def block(seed: int = 0, **options) -> Block:
     options = {"has_text": True, "cross_attn_norm": True, "spatial_attention": False, "operations": nn} | options
-    module = Block(0, 16, 24, 2, 1e-6, **options)
+    module = Block(16, 24, 2, 1e-6, **options)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -58,7 +58,7 @@ def test_frames_do_not_meet_without_the_3d_attention():
 
 
 def test_spatial_attention_starts_as_nothing():
-    fresh = Block(0, 16, 24, 2, 1e-6, has_text=True, cross_attn_norm=True, spatial_attention=True, operations=nn)
+    fresh = Block(16, 24, 2, 1e-6, has_text=True, cross_attn_norm=True, spatial_attention=True, operations=nn)
     plain = block()
     missing = fresh.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert all(name.startswith("spatial_attn.") for name in missing)

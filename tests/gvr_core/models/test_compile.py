@@ -1,0 +1,63 @@
+"""torch.compile meets few programs: counted by a backend that runs them as they are."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.testing import CompileCounter
+
+from gvr_core.attention import AttentionConfig, full_attention
+from gvr_core.models.dit import DiT
+
+from .small_dit import PLAIN, latent, randomised, text
+
+LAYERS = 9
+"""More than the eight programs after which PyTorch gives up on a function."""
+FORMS = {
+    "full": (AttentionConfig(), 1),
+    "sparse": (AttentionConfig(kind="sparse_local", window=(3, 4)), 1),
+    "units": (AttentionConfig(kind="sparse_local", window=(3, 4), unit=2, unit_shift=1, window_shift=True), 2),
+    "dense layers": (AttentionConfig(kind="sparse_local", window=(3, 4), window_shift=True, dense_layers=(0, 5)), 3),
+}
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def model(attention: AttentionConfig, layers: int = LAYERS) -> DiT:
+    config = replace(PLAIN, num_layers=layers, condition_channels=PLAIN.latent_channels, attention=attention)
+    # Not the form for CPUs, but the one that runs on a GPU.
+    return randomised(DiT(config, dense=lambda q, k, v: full_attention(q, k, v))).eval()
+
+
+def call(dit: DiT, timestep: float | Tensor = 500.0) -> Tensor:
+    x = latent(t=3, h=12, w=8, batch=1)
+    with torch.no_grad():
+        return dit(x, timestep, text(batch=1), condition=latent(seed=5, t=3, h=12, w=8, batch=1))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_layers_that_attend_alike_share_a_program(form):
+    attention, programs = FORMS[form]
+    dit, counter = model(attention), CompileCounter()
+    expected = call(dit)
+    for block in dit.blocks:
+        block.compile(backend=counter, dynamic=False)
+    torch.testing.assert_close(call(dit), expected, rtol=0, atol=1e-5)
+    assert counter.frame_count == programs
+    call(dit, 250.0)
+    assert counter.frame_count == programs
+
+
+def test_the_whole_model_is_compiled_once_for_all_noise_levels():
+    dit, counter = model(FORMS["units"][0], layers=2), CompileCounter()
+    expected = [call(dit, timestep) for timestep in (900.0, 500.0, 100.0)]
+    compiled = torch.compile(dit, backend=counter, dynamic=False)
+    results = [call(compiled, torch.tensor([timestep])) for timestep in (900.0, 500.0, 100.0)]
+    torch.testing.assert_close(results, expected, rtol=0, atol=1e-5)
+    assert counter.frame_count == 1
