@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -114,14 +113,8 @@ class SparseAttention(io.ComfyNode):
             unit=UNIT if temporal_units else 0,
             dense_layers=parse_blocks(dense_blocks),
         )
-        patch = SparsePatch(
-            config,
-            # Rounding may leave the first sigma of a run a little above the highest there should be.
-            start_sigma=host.percent_to_sigma(model, start_percent) if start_percent else math.inf,
-            end_sigma=host.percent_to_sigma(model, end_percent),
-            min_tokens=min_tokens,
-        )
-        return io.NodeOutput(host.with_diffusion_model_wrapper(model, "gvr_sparse_attention", patch))
+        patch = SparsePatch(config, start_percent=start_percent, end_percent=end_percent, min_tokens=min_tokens)
+        return io.NodeOutput(patch.apply(model))
 
 
 def parse_blocks(text: str) -> tuple[int, ...]:

@@ -209,6 +209,11 @@ def free_memory(device: torch.device) -> int:
     return int(management.get_free_memory(device)) + sum(entry.model_loaded_memory() for entry in loaded)
 
 
+def unused_memory(device: torch.device) -> int:
+    """Bytes of a device that nothing has taken."""
+    return int(comfy.model_management.get_free_memory(device))
+
+
 def load_weights(model: BaseModel, patcher: Any, tensors: dict[str, Tensor]) -> None:
     """Loads a diffusion model's own state dict; newer hosts keep the tensors themselves where that saves memory."""
     assigns = "assign" in inspect.signature(model.load_model_weights).parameters
@@ -265,9 +270,14 @@ def with_run_wrapper(model: Any, key: str, wrapper: Callable) -> None:
     model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, key, wrapper)
 
 
-def percent_to_sigma(model: Any, percent: float) -> float:
-    """The sigma at which a share of a run, 0 to 1, is done."""
-    return float(model.get_model_object("model_sampling").percent_to_sigma(percent))
+def with_evaluation_wrapper(model: Any, key: str, wrapper: Callable) -> None:
+    """Puts `wrapper(executor, x, sigma, *args, **kwargs)` around every evaluation of a MODEL and of its clones."""
+    model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, key, wrapper)
+
+
+def percent_to_sigma(model: BaseModel, percent: float) -> float:
+    """The sigma at which a share of a run, 0 to 1, is done, of the model inside a MODEL while it is sampled."""
+    return float(model.model_sampling.percent_to_sigma(percent))
 
 
 def wrap_diffusion_model(forward: Callable, owner: nn.Module, transformer_options: dict[str, Any]) -> Callable:

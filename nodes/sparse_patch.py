@@ -1,211 +1,161 @@
-"""Sparse local attention inside ComfyUI's own Wan and HunyuanVideo models, for the length of one model call.
+"""Sparse local attention inside ComfyUI's own Wan and HunyuanVideo models, and in our cascades, while they are sampled.
 
-The patch is a wrapper around the diffusion model. During a call it puts a function in front of the attention backend
-(behind those of other packs, which it calls for the inner attention), and one around each block that tells the layer.
-Both live in a copy of the call's transformer_options, so nothing stays behind and a removed patch leaves no trace.
+Three wrappers: around a run, which says in the log what was done; around each evaluation, which decides whether it is
+sparse; and around the diffusion model, which puts the patch into a copy of the call's transformer_options. So nothing
+stays behind, and a removed patch leaves no trace. Only the last one is inside of what torch.compile compiles.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from einops import rearrange
 from torch import Tensor
 
-from ..gvr_core.attention import AttentionConfig, SharedTokens, TokenGrid, attend, full_attention
+from ..gvr_core.attention import AttentionConfig
 from . import host
 from .model import ATTENTION, CascadeDiT
-from .model_calls import find_options, open_text, references_first, replace_argument, text_first, token_grid
+from .model_calls import VideoLayout, find_options, read_layout, replace_argument
+from .patched_call import PatchedCall
+from .sparse_report import Note, Report
+from .text_mask import OpenText, read_text_mask
 
-log = logging.getLogger("gvr")
+KEY = "gvr_sparse_attention"
+"""Of the wrappers, and of transformer_options: the `PatchedCall` that another node of ours has put there."""
+LEAST_EXTRA, MOST_EXTRA = 2**26, 2**30
+"""Bounds in bytes of the memory that one attention call may take for copies."""
+FREE_SHARE = 4
+"""A call may take one part in so many of the memory that is free."""
+
+
+@dataclass(eq=False)
+class Evaluation:
+    """One call of `apply_model`.
+
+    Attributes:
+        layout: of the video's tokens; None where attention stays dense.
+        extra_bytes: memory that one attention call may take for copies.
+        opened: the text tokens that the mask among the model's inputs lets through, if it does no more.
+        notes: of what happened.
+    """
+
+    layout: VideoLayout | None
+    extra_bytes: int = LEAST_EXTRA
+    opened: OpenText | None = None
+    notes: list[Note] = field(default_factory=list)
 
 
 @dataclass(eq=False)
 class SparsePatch:
-    """The wrapper: `patch(executor, *args, **kwargs)`.
+    """The wrappers of one node.
 
     Attributes:
         config: form of the attention.
-        start_sigma: it acts at this sigma and below.
-        end_sigma: and at this sigma and above.
-        min_tokens: shorter sequences stay dense.
+        start_percent: it acts from this share of the run on.
+        end_percent: and up to this one.
+        min_tokens: shorter videos stay dense.
+        report: of the run that is under way.
+        extra_bytes: of the run, None before its first evaluation.
+        evaluation: the one that is under way.
     """
 
     config: AttentionConfig
-    start_sigma: float
-    end_sigma: float
+    start_percent: float
+    end_percent: float
     min_tokens: int
-    said: set[str] = field(default_factory=set)
+    report: Report = field(default_factory=Report)
+    extra_bytes: int | None = None
+    evaluation: Evaluation | None = None
+
+    def apply(self, model: Any) -> Any:
+        """A clone of a MODEL with the patch."""
+        clone = host.with_diffusion_model_wrapper(model, KEY, self)
+        host.with_evaluation_wrapper(clone, KEY, self.around_evaluation)
+        host.with_run_wrapper(clone, KEY, self.around_run)
+        return clone
+
+    def around_run(self, executor: Any, *args: Any, **kwargs: Any) -> Any:
+        """Samples, and says afterwards what was done; a run that is stopped or fails says nothing."""
+        before, self.report, self.extra_bytes = self.report, Report(), None
+        try:
+            result = executor(*args, **kwargs)
+            self.report.say(self.start_percent, self.end_percent)
+        finally:
+            self.report = before
+        return result
+
+    def around_evaluation(self, executor: Any, x: Tensor, sigma: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the model, after deciding whether that is to be sparse."""
+        owner = executor.class_obj
+        # A compiled model hides the real one.
+        model = getattr(owner.diffusion_model, "_orig_mod", owner.diffusion_model)
+        before, self.evaluation = self.evaluation, self._begin(owner, model, x, sigma, kwargs)
+        try:
+            return executor(x, sigma, *args, **kwargs)
+        finally:
+            done, self.evaluation = self.evaluation, before
+            self.report.add(done.notes, self.config, None if done.layout is None else done.layout.grid)
+
+    def _begin(self, owner: Any, model: Any, x: Tensor, sigma: Tensor, values: dict[str, Any]) -> Evaluation:
+        self.report.name = type(model).__name__
+        self.report.calls += 1
+        if not self._is_inside(owner, sigma):
+            return Evaluation(None)
+        self.report.inside += 1
+        layout, notes = read_layout(model, x, values), []
+        if layout is None:
+            notes.append(Note("kind"))
+            self.report.details["kind"] = f"{self.report.name} is not a Wan or HunyuanVideo model"
+        elif layout.video_length < self.min_tokens:
+            notes.append(Note("short"))
+            self.report.details["short"] = f"{layout.video_length} tokens are fewer than min_tokens, {self.min_tokens}"
+            layout = None
+        if self.extra_bytes is None:
+            self.extra_bytes = extra_bytes(host.unused_memory(x.device))
+        mask = values.get("attention_mask")
+        return Evaluation(layout, self.extra_bytes, None if mask is None else read_text_mask(mask), notes)
+
+    def _is_inside(self, owner: Any, sigma: Tensor) -> bool:
+        """Whether an evaluation lies between the percents, by the noise levels of the model as it is sampled now."""
+        if self.start_percent == 0.0 and self.end_percent == 1.0:
+            return True
+        level = float(sigma.flatten()[0])
+        # Rounding may leave the first sigma of a run a little above the highest there should be.
+        is_late = self.start_percent == 0.0 or level <= host.percent_to_sigma(owner, self.start_percent)
+        return is_late and level >= host.percent_to_sigma(owner, self.end_percent)
 
     def __call__(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Calls the model, with sparse attention where it can be."""
-        model, options = executor.class_obj, find_options(args, kwargs)
-        if options is None or not self.end_sigma <= float(options["sigmas"][0]) <= self.start_sigma:
+        """Calls the diffusion model, with sparse attention where it is to be."""
+        evaluation, model, options = self.evaluation, executor.class_obj, find_options(args, kwargs)
+        if evaluation is None or evaluation.layout is None:
             return executor(*args, **kwargs)
-        grid = token_grid(model, args[0])
-        if grid is None:
-            self.say(f"{type(model).__name__} is not a Wan or HunyuanVideo model")
-        elif grid.length < self.min_tokens:
-            self.say(f"{grid.length} tokens are fewer than min_tokens, {self.min_tokens}")
-        else:
-            changed = {**options}
-            if isinstance(model, CascadeDiT):
-                changed[ATTENTION] = self.config
-            else:
-                other = options.get(host.OVERRIDE)
-                call = PatchedCall(self, grid, text_first(model), references_first(model), other)
-                changed[host.OVERRIDE] = call.override
-                changed["patches_replace"] = call.replace_blocks(model, options.get("patches_replace", {}))
+        if options is None:
+            evaluation.notes.append(Note("options"))
+            return executor(*args, **kwargs)
+        changed = {**options}
+        if isinstance(model, CascadeDiT):
+            changed[ATTENTION] = self.config
             args, kwargs = replace_argument(args, kwargs, options, changed)
-        return executor(*args, **kwargs)
-
-    def say(self, reason: str) -> None:
-        """Logs once why attention stays dense."""
-        if reason not in self.said:
-            self.said.add(reason)
-            log.info("Sparse Local Attention: attention stays dense, %s", reason)
-
-
-@dataclass(eq=False)
-class PatchedCall:
-    """What one model call knows: the grid, and through the blocks the layer and the text's length.
-
-    Attributes:
-        patch: the settings.
-        grid: of the video's tokens.
-        text_first: whether joint sequences begin with the text.
-        references_first: whether frames that the model adds to the video's come before them.
-        other: the attention override that was there before, which keeps its say in the inner attention.
-        layer: of the block that is running, None outside of blocks.
-        text: text tokens in the joint sequence of the block; None where text is attended to apart (Wan).
-        apart: text tokens that Wan's cross-attention attends to.
-        is_first: no attention has run in this block yet.
-    """
-
-    patch: SparsePatch
-    grid: TokenGrid
-    text_first: bool
-    references_first: bool
-    other: Callable | None
-    layer: int | None = None
-    text: int | None = None
-    apart: int = 0
-    is_first: bool = False
-    masks: dict[int, tuple[Tensor, list[Tensor] | None]] = field(default_factory=dict)
-
-    def replace_blocks(self, model: Any, replaced: dict[str, Any]) -> dict[str, Any]:
-        """`patches_replace` with a function around every block; replacements of other packs stay, inside of ours."""
-        blocks = dict(replaced.get("dit", {}))
-        doubles = getattr(model, "double_blocks", None) or model.blocks
-        for kind, count, first in (
-            ("double_block", len(doubles), 0),
-            ("single_block", len(getattr(model, "single_blocks", ())), len(doubles)),
-        ):
-            for index in range(count):
-                key = (kind, index)
-                blocks[key] = self._around(first + index, blocks.get(key), joint=hasattr(model, "double_blocks"))
-        return {**replaced, "dit": blocks}
-
-    def _around(self, layer: int, inner: Callable | None, *, joint: bool) -> Callable:
-        def block(args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-            self.layer, self.is_first = layer, True
-            if "txt" in args and joint:
-                self.text = args["txt"].shape[1]  # single blocks run on image and text together and do not say
-            elif "txt" in args:
-                self.apart = args["txt"].shape[1]
-            return inner(args, extra) if inner is not None else extra["original_block"](args)
-
-        return block
-
-    def override(
-        self,
-        func: Callable,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        heads: int,
-        mask: Tensor | None = None,
-        attn_precision: Any = None,
-        skip_reshape: bool = False,
-        skip_output_reshape: bool = False,
-        **kwargs: Any,
-    ) -> Tensor:
-        """In the place of an attention backend: sparse for the video's self-attention, otherwise what came before."""
-        shape = {"skip_reshape": skip_reshape, "skip_output_reshape": skip_output_reshape}
-        backend = func if self.other is None else (lambda *a, **kw: self.other(func, *a, **kw))
-        length, is_first = q.shape[2] if skip_reshape else q.shape[1], self.is_first
-        self.is_first = False
-        frames = self._frames(length, k.shape[2] if skip_reshape else k.shape[1], is_first)
-        keep = None if frames is None or mask is None else self._kept_text(mask, length)
-        if frames is None or (mask is not None and keep is None):
-            if frames is not None:
-                self.patch.say("its mask does more than leave out some of the text")
-            return backend(q, k, v, heads, mask=mask, attn_precision=attn_precision, **shape, **kwargs)
-
-        def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            heads_first = {"skip_reshape": True, "skip_output_reshape": True}
-            return backend(q, k, v, q.shape[1], attn_precision=attn_precision, **heads_first, **kwargs)
-
-        if not skip_reshape:
-            q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
-        # On a CPU the core's own way is faster than ComfyUI's, as long as no other pack wants a say.
-        inner = full_attention if q.device.type == "cpu" and self.other is None else dense
-        if keep is None:
-            out = self._attend(q, k, v, None, frames, inner)
-        else:  # the text of every sample has a length of its own
-            pieces = zip(q.split(1), k.split(1), v.split(1), keep * (len(q) // len(keep)), strict=True)
-            out = torch.cat([self._attend(*piece, frames, inner) for piece in pieces])
-        return out if skip_output_reshape else rearrange(out, "b heads n d -> b n (heads d)")
-
-    def _frames(self, length: int, keys: int, is_first: bool) -> int | None:
-        """Frames of the video in a self-attention of its tokens; None for every other attention."""
-        if self.layer is None or keys != length:
-            return None
-        # Where the text is as long as the video its cross-attention looks the same; the self-attention comes first.
-        if self.text is None and length == self.apart and not is_first:
-            return None
-        video = length - (self.text or 0)
-        # More frames than the latent has are references that the model has added.
-        frames, rest = divmod(video, self.grid.frame_length)
-        if rest or frames < self.grid.frames:
-            self.patch.say(f"{video} tokens are not whole frames of {self.grid.height} x {self.grid.width}")
-            return None
-        return frames
-
-    def _kept_text(self, mask: Tensor, length: int) -> list[Tensor] | None:
-        """Of each sample the text tokens that a mask lets through; None where it does anything else."""
-        if id(mask) not in self.masks:
-            # The mask is kept too, so that no other one can get its id during the call.
-            self.masks[id(mask)] = (mask, open_text(mask, length, self.text or 0, self.text_first))
-        return self.masks[id(mask)][1]
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, frames: int, dense: Callable) -> Tensor:
-        """Sparse attention of the video, dense attention of the text, `b heads n d`."""
-        grid = TokenGrid(self.grid.frames, frames - self.grid.frames, self.grid.height, self.grid.width)
-        layout = {"grid": grid, "layer": self.layer, "config": self.patch.config, "dense": dense}
-        if not self.text:
-            return self._attend_video(q, k, v, layout)
-        video = slice(self.text, None) if self.text_first else slice(0, grid.length)
-        text = slice(0, self.text) if self.text_first else slice(grid.length, None)
-        # Masked text is left out instead of masked: without a mask the fastest kernels serve.
-        text_keys = [x[:, :, text] if keep is None else x[:, :, text][:, :, keep] for x in (k, v)]
-        all_keys = [k, v]
-        if keep is not None:
-            all_keys = [torch.cat([x[:, :, video], y], dim=2) for x, y in zip((k, v), text_keys, strict=True)]
-        out = torch.empty_like(q)
-        layout["shared"] = SharedTokens(*text_keys)
-        out[:, :, video] = self._attend_video(*(x[:, :, video] for x in (q, k, v)), layout)
-        out[:, :, text] = dense(q[:, :, text], *all_keys)
+            kinds = ["dense_blocks" if n in self.config.dense_layers else "sparse" for n in range(len(model.blocks))]
+            evaluation.notes.extend([Note(kind) for kind in kinds])
+            return executor(*args, **kwargs)
+        covered = options.get(KEY)
+        other = options.get(host.OVERRIDE)
+        if covered is not None:
+            covered.is_covered, other = True, covered.other
+        call = PatchedCall(self.config, evaluation.layout, evaluation.extra_bytes, other, evaluation.opened)
+        changed[KEY], changed[host.OVERRIDE] = call, call.override
+        changed["patches_replace"] = call.replace_blocks(model, options.get("patches_replace", {}))
+        args, kwargs = replace_argument(args, kwargs, options, changed)
+        out = executor(*args, **kwargs)
+        evaluation.notes.extend(call.finish())
         return out
 
-    def _attend_video(self, q: Tensor, k: Tensor, v: Tensor, layout: dict[str, Any]) -> Tensor:
-        """Sparse attention; references in front go behind the video for it, where gvr_core has them, and back."""
-        grid = layout["grid"]
-        turn = grid.references * grid.frame_length if self.references_first else 0
-        if not turn:
-            return attend(q, k, v, **layout)
-        return attend(*(x.roll(-turn, dims=2) for x in (q, k, v)), **layout).roll(turn, dims=2)
+
+def extra_bytes(free: int) -> int:
+    """Memory that one attention call may take for copies: a share of what is free, as a power of two.
+
+    It is written into compiled code, which a number that changed from run to run would make anew every time.
+    """
+    share = max(LEAST_EXTRA, min(MOST_EXTRA, free // FREE_SHARE))
+    return 1 << (share.bit_length() - 1)

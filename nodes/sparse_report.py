@@ -1,0 +1,109 @@
+"""What Sparse Local Attention has done in a run, and in words why it has not."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..gvr_core.attention import AttentionConfig, TokenGrid
+from ..gvr_core.attention.temporal_units import unit_bounds
+
+log = logging.getLogger("gvr")
+
+
+class Note(NamedTuple):
+    """Something that happened in a model call.
+
+    Attributes:
+        kind: "block": one has begun; "sparse": a self-attention was; all others say why one was not.
+        tokens: of the text with "sparse", otherwise those that do not fit.
+    """
+
+    kind: str
+    tokens: int = 0
+
+
+@dataclass(eq=False)
+class Report:
+    """Of one run.
+
+    Attributes:
+        name: of the model.
+        calls: of the model.
+        inside: of them, those between start and end percent.
+        counts: notes by kind.
+        shares: sum of the shares of all keys that the queries of the sparse calls see.
+        details: what the words of a reason need.
+    """
+
+    name: str = "the model"
+    calls: int = 0
+    inside: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    shares: float = 0.0
+    details: dict[str, str] = field(default_factory=dict)
+
+    def add(self, notes: list[Note], config: AttentionConfig, grid: TokenGrid | None) -> None:
+        """Counts the notes of a model call on a grid."""
+        for note in notes:
+            self.counts[note.kind] += 1
+            if note.kind == "sparse" and grid is not None:
+                self.shares += key_share(config, grid, note.tokens)
+            elif note.kind == "tokens" and grid is not None:
+                size = f"{grid.total_frames} frames of {grid.height} x {grid.width}"
+                self.details["tokens"] = f"{note.tokens} tokens are not {size}, the model has others beside the video"
+
+    def say(self, start_percent: float, end_percent: float) -> None:
+        """One line in the log."""
+        sparse = self.counts["sparse"]
+        reasons = {kind: n for kind, n in self.counts.items() if kind not in ("sparse", "block")}
+        words = ", ".join(f"{n}: {self._word(kind)}" if sparse else self._word(kind) for kind, n in reasons.items())
+        if sparse:
+            total, share = sparse + sum(reasons.values()), 100 * self.shares / sparse
+            text = f"{sparse} of {total} self-attention calls sparse, each query with {share:.1f} % of the keys"
+            if self.inside < self.calls:
+                text += f"; {self.calls - self.inside} of {self.calls} model calls are outside of the percents"
+            log.info("Sparse Local Attention: %s%s", text, f"; dense {words}" if words else "")
+        elif reasons:
+            log.info("Sparse Local Attention: attention stays dense, %s", words)
+        elif self.calls and not self.inside:
+            log.info(
+                "Sparse Local Attention: attention stays dense, no model call is between start_percent %s and "
+                "end_percent %s",
+                start_percent,
+                end_percent,
+            )
+        elif not self.calls or not self.counts["block"]:
+            log.warning(
+                "Sparse Local Attention: attention stays dense, %s was run without its blocks being asked: another "
+                "node has replaced its forward (some versions of TeaCache do), remove that node or this one",
+                self.name,
+            )
+        else:
+            log.warning(
+                "Sparse Local Attention: attention stays dense, the blocks of %s ran but their attention did not "
+                "come by: another node or start option has replaced the attention function, or this version of "
+                "ComfyUI does not pass it the patches; remove that node, or update ComfyUI",
+                self.name,
+            )
+
+    def _word(self, kind: str) -> str:
+        known = {
+            "dense_blocks": "dense_blocks",
+            "options": "the model was called without transformer_options",
+            "mask": "its mask does more than leave out some of the text",
+            "covered": "another Sparse Local Attention, connected later, takes its place",
+        }
+        return self.details.get(kind) or known[kind]
+
+
+def key_share(config: AttentionConfig, grid: TokenGrid, text: int = 0) -> float:
+    """Share of all keys that a query of the video sees on average, 0 to 1."""
+    area = min(config.window[0], grid.height) * min(config.window[1], grid.width)
+    windows = 1 + bool(grid.references) + config.top_k
+    bounds = unit_bounds(grid.frames, config.unit, shifted=False) if config.unit else [(0, grid.frames)]
+    frames = [stop - start for start, stop in bounds]
+    seen = sum(n * min(windows * area, (n + grid.references) * grid.frame_length) for n in frames) / grid.frames
+    return (seen + text) / (grid.length + text)
