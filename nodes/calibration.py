@@ -42,12 +42,15 @@ def machine_name(device: torch.device) -> str:
 
 
 def record(observations: list[Observation], device: torch.device, dtype: torch.dtype) -> None:
-    """Adds a run to the file; a file that cannot be written is told and costs nothing else."""
+    """Adds a run to the file; a file that cannot be written, or a machine too full to measure, costs nothing else."""
     path, machine, kind = host.user_file(FILE), machine_name(device), str(dtype).removeprefix("torch.")
     with lock:
         known = [entry.calibration for entry in read_calibrations(path)]
         same = [entry.rates for entry in known if (entry.machine, entry.dtype) == (machine, kind)]
         rates = same[0] if same else measure_rates(device, dtype)
+        if rates is None:
+            log.info("too little memory is left to measure this machine: estimates stay what they are")
+            return
         seen = observe(observations, machine=machine, dtype=kind, rates=rates)
         if seen is None:
             return
@@ -66,10 +69,12 @@ def calibration_for(device: torch.device, dtype: str, dim: int) -> tuple[Observe
     return find(entries, machine=machine_name(device), dtype=dtype, dim=dim)
 
 
-def measure_rates(device: torch.device, dtype: torch.dtype) -> Rates:
-    """Rates of matrix products and copies, roughly."""
+def measure_rates(device: torch.device, dtype: torch.dtype) -> Rates | None:
+    """Rates of matrix products and copies, roughly; None where there is no memory for them."""
     meter = RateMeter(device, dtype, rows=ROWS.get(device.type), copy_bytes=COPY_BYTES)
     timings = interleave(meter.operations, device, allowance=0.02, warm_up=True, most_runs=3)
+    if any(timing.seconds is None for timing in timings.values()):
+        return None
     for name, timing in timings.items():
         meter.update(name, timing.seconds)
     return meter.rates

@@ -27,12 +27,30 @@ class MultiCFG(host.CFGGuider):
     """
 
     def __init__(
-        self, model: Any, positive: list, negative: list, guidance: MultiGuidance, null_reference: str
+        self,
+        model: Any,
+        positive: list,
+        negative: list,
+        guidance: MultiGuidance,
+        null_reference: str,
+        schedule: Tensor | None = None,
     ) -> None:
-        """Raises ValueError where the model is no cascade or a choice is unknown."""
+        """Sets up the conditions.
+
+        Args:
+            model: a cascade.
+            positive: its condition, with text and references.
+            negative: as positive, with the null text.
+            guidance: the scales.
+            null_reference: of `NULL_REFERENCES`.
+            schedule: sigmas of the whole schedule, where runs go through parts of it; None counts each run's own steps.
+
+        Raises:
+            ValueError: the model is no cascade or a choice is unknown.
+        """
         super().__init__(model)
         check_choice("null_reference", null_reference, NULL_REFERENCES)
-        self.guidance, self.has_said = guidance, False
+        self.guidance, self.schedule, self.has_said = guidance, schedule, False
         self.has_text = cascade_of(model).config.text_dim > 0
         references = {
             key: positive[0][1][key] for key in ("gvr_references", "gvr_reference_images") if _has(positive, key)
@@ -54,8 +72,9 @@ class MultiCFG(host.CFGGuider):
         self, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, *args: Any, **kw: Any
     ) -> Tensor:
         """As CFGGuider. Raises ValueError where n_ref exceeds the steps."""
-        if self.has_references and self.guidance.s_ref > 0 and len(sigmas) > 1:
-            self.guidance.validate(len(sigmas) - 1)
+        whole = sigmas if self.schedule is None else self.schedule
+        if self.has_references and self.guidance.s_ref > 0 and len(whole) > 1:
+            self.guidance.validate(len(whole) - 1)
         return super().sample(noise, latent_image, sampler, sigmas, *args, **kw)
 
     def predict_noise(
@@ -63,13 +82,16 @@ class MultiCFG(host.CFGGuider):
     ) -> Tensor:
         """The guided denoised latent at x; pre- and post-CFG hooks of other packs run as in ComfyUI's own guidance."""
         options = model_options or {}
-        step = step_index(options["transformer_options"]["sample_sigmas"], float(timestep[0]))
+        whole = options["transformer_options"]["sample_sigmas"] if self.schedule is None else self.schedule
+        step = step_index(whole, float(timestep[0]))
         state = {"has_text": self.has_text, "has_references": self.has_references}
         needed = set(self.guidance.evaluations(step, **state))
         if options.get("disable_cfg1_optimization", False) and self.has_text:
             needed.add((False, self.has_references))
         conds = [self.conds[name] if pair in needed else None for name, pair in self.predictions]
+        # A prediction that is left out guides nowhere: to hooks it is the main one, not the zeros that ComfyUI gives.
         denoised = self._evaluate(conds, x, timestep, options)
+        denoised = [denoised[0] if cond is None else value for cond, value in zip(conds, denoised, strict=True)]
         hook = {
             "input": x,
             "sigma": timestep,
@@ -101,7 +123,7 @@ class MultiCFG(host.CFGGuider):
 
     def _replaced(self, other: Any, result: Tensor, denoised: list, conds: list, hook: dict[str, Any]) -> Tensor:
         """Another pack's CFG formula in the place of ours, as long as text is all there is to guide by."""
-        if conds[1] is None or any(cond is not None for cond in conds[2:]):
+        if any(cond is not None for cond in conds[2:]):
             if not self.has_said:
                 log.warning("a CFG function of another node (such as RescaleCFG) acts only without reference guidance")
                 self.has_said = True
@@ -113,11 +135,15 @@ class MultiCFG(host.CFGGuider):
     def _evaluate(self, conds: list, x: Tensor, timestep: Tensor, options: dict[str, Any]) -> list[Tensor]:
         """Denoised latents of the conditions that are not None, in one model call where shapes and memory allow."""
         other = options.get("sampler_calc_cond_batch_function")
-        if other is not None:
-            return other(
-                {"conds": conds, "input": x, "sigma": timestep, "model": self.inner_model, "model_options": options}
-            )
-        return host.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        if other is None:
+            return host.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        # Functions of other packs know of two conditions, with text and without; the third is ours.
+        call = {"input": x, "sigma": timestep, "model": self.inner_model, "model_options": options}
+        denoised = list(other({**call, "conds": conds[:2]}))
+        for cond in conds[2:]:
+            alone = [] if cond is None else host.calc_cond_batch(self.inner_model, [cond], x, timestep, options)
+            denoised.append(alone[0] if alone else denoised[0])
+        return denoised
 
 
 def _has(conditioning: list, key: str) -> bool:
@@ -189,13 +215,27 @@ class MultiCFGGuider(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="From Latent Cascade Upsample or Reference Tokens."),
                 io.Conditioning.Input("negative", tooltip="From Latent Cascade Upsample or Reference Tokens."),
                 *guidance_inputs(),
+                io.Sigmas.Input(
+                    "schedule",
+                    optional=True,
+                    tooltip="The whole schedule, before SplitSigmas, where sampling is split over several samplers: "
+                    "n_ref counts its steps. Leave it empty for one sampler: then the steps are the sampler's own.",
+                ),
             ],
             outputs=[io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced.")],
         )
 
     @classmethod
     def execute(
-        cls, model: Any, positive: list, negative: list, s_txt: float, s_ref: float, n_ref: int, null_reference: str
+        cls,
+        model: Any,
+        positive: list,
+        negative: list,
+        s_txt: float,
+        s_ref: float,
+        n_ref: int,
+        null_reference: str,
+        schedule: Tensor | None = None,
     ) -> io.NodeOutput:
         guidance = MultiGuidance(s_txt=s_txt, s_ref=s_ref, n_ref=n_ref)
-        return io.NodeOutput(MultiCFG(model, positive, negative, guidance, null_reference))
+        return io.NodeOutput(MultiCFG(model, positive, negative, guidance, null_reference, schedule))

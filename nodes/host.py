@@ -230,7 +230,9 @@ def host_latent_format(space: str) -> type[LatentFormat] | None:
 
 
 def check_interrupt() -> None:
-    """Raises where the user has pressed stop."""
+    """Raises where the user has pressed stop. Compiled models do not ask: the question cuts their graph in pieces."""
+    if torch.compiler.is_compiling():
+        return
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 

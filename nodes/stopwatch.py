@@ -6,6 +6,7 @@ are read after the run: nothing waits for the device while it works.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from torch import Tensor
 from ..gvr_core.attention import AttentionConfig, TokenGrid, attend
 from ..gvr_core.bench.observed import Observation, layer_form
 from ..gvr_core.models.dit_config import DiTConfig
+
+log = logging.getLogger("gvr")
 
 MOST = 8
 """Evaluations of a run that are timed, after the first one."""
@@ -79,6 +82,9 @@ class Stopwatch:
     def begin(self, x: Tensor, references: Tensor | None, attention: AttentionConfig) -> Timed | None:
         """Starts the clock for an evaluation; None where this one is not timed."""
         device = x.device
+        # Clocks have no place in a compiled graph, and each run would compile it anew.
+        if torch.compiler.is_compiling():
+            return None
         if not self.is_running or device.type not in DEVICES or len(self.timed) > MOST:
             return None
         _, rows, columns = self.config.patch_size
@@ -114,8 +120,11 @@ class Stopwatch:
         pairs = list(zip(timed, ends, strict=True))
         # Where more ran than were timed, the last one's end is not known.
         pairs = pairs[:-1] if len(timed) > MOST else pairs
-        seen = [_observation(entry, end) for entry, end in (pairs[1:] or pairs)]
-        self.report(seen, timed[0].device, self.dtype)
+        try:
+            seen = [_observation(entry, end) for entry, end in (pairs[1:] or pairs)]
+            self.report(seen, timed[0].device, self.dtype)
+        except Exception as error:  # noqa: BLE001  hours of sampling must not be lost to a figure beside them
+            log.warning("this run adds nothing to the estimates (%s: %s)", type(error).__name__, error)
 
 
 def mark(device: torch.device) -> Mark:

@@ -154,8 +154,8 @@ class HostFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 @cache
-def node_schemas() -> dict[str, Schema]:
-    """Node id -> schema, of all nodes in the order of the pack."""
+def _load() -> tuple[dict[str, types.ModuleType], dict[str, Schema]]:
+    """The pack's modules by name, and its nodes' schemas."""
     finder, before = HostFinder(), set(sys.modules)
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in HOST}
     sys.meta_path.insert(0, finder)
@@ -166,15 +166,24 @@ def node_schemas() -> dict[str, Schema]:
         pack = importlib.util.module_from_spec(spec)
         sys.modules[PACK] = pack
         spec.loader.exec_module(pack)
-        nodes = asyncio.run(_nodes(pack))
-        schemas = [node.define_schema() for node in nodes]
+        schemas = [node.define_schema() for node in asyncio.run(_nodes(pack))]
     finally:
         sys.meta_path.remove(finder)
-        for name in set(sys.modules) - before:
-            if name.split(".")[0] in (*HOST, PACK):
-                del sys.modules[name]
+        new = [name for name in set(sys.modules) - before if name.split(".")[0] in (*HOST, PACK)]
+        loaded = {name: sys.modules.pop(name) for name in new}
         sys.modules.update(hidden)
-    return {schema.node_id: schema for schema in schemas}
+    modules = {name[len(PACK) + 1 :]: module for name, module in loaded.items() if name.split(".")[0] == PACK}
+    return modules, {schema.node_id: schema for schema in schemas}
+
+
+def pack_modules() -> dict[str, types.ModuleType]:
+    """The pack's modules by their names inside it, such as `nodes.guidance`, over stand-ins for the host's."""
+    return _load()[0]
+
+
+def node_schemas() -> dict[str, Schema]:
+    """Node id -> schema, of all nodes in the order of the pack."""
+    return _load()[1]
 
 
 async def _nodes(pack: Any) -> list[Any]:

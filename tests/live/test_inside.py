@@ -40,3 +40,42 @@ def test_small_modules_are_loaded_whole(little_memory, module, state):
     assert found["devices"] == ["meta"]
     assert found["whole"] == found["size"]
     assert (found["unloads"], found["left"]) == (True, 0)
+
+
+@pytest.fixture(scope="module")
+def guidance(run_inside, tiny_models):
+    return run_inside("guidance", str(tiny_models.wan_cascade()))
+
+
+def test_guider_is_the_formula_written_out(guidance):
+    wrong = {name: found for name, found in guidance["formula"].items() if found["result"] > 1e-5}
+
+    assert guidance["apart"] > 1e-2
+    assert wrong == {}
+
+
+def test_hooks_are_given_the_predictions_they_expect(guidance):
+    """With text, without text; and the main one, never zeros, for what was not evaluated."""
+    assert {name: found for name, found in guidance["formula"].items() if found["hooks"] > 1e-5} == {}
+
+
+def test_samplers_that_ask_for_no_text_work_on_a_class_free_cascade(guidance):
+    found = guidance["cfg_pp"]
+
+    assert {"euler", "euler_cfg_pp", "dpmpp_2m_cfg_pp"} <= set(found)
+    assert all(std > 0.01 for _, std in found.values())
+    assert {name: difference for name, (difference, _) in found.items() if difference > 1e-5} == {}
+
+
+def test_a_split_run_counts_the_steps_of_the_whole_schedule(guidance):
+    assert guidance["split"]["whole"] == [[2, 2], [1, 1]]
+    # Without the schedule the second sampler cannot know of the first.
+    assert guidance["split"]["alone"] == [[2, 2], [2, 2]]
+
+
+def test_compiled_model_is_one_graph_and_stays_it(run_inside):
+    found = run_inside("compiled")
+
+    assert found["graphs"] == [1, 1, 1]
+    assert found["std"] > 0.01
+    assert found["difference"] < 1e-4
