@@ -88,7 +88,7 @@ class PyiqaMetric:
 
     def __call__(self, sample: Sample) -> Figure:
         if self._score is None:
-            self._score = _load(self.name)
+            self._score = load_pyiqa(self.name, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         problem = self._score if isinstance(self._score, Missing) else None
         if self.name in COMPARES:
             problem = problem or mismatch(sample)
@@ -108,7 +108,13 @@ class PyiqaMetric:
         return float(np.mean(scores))
 
 
-def _load(name: str) -> Callable[..., Tensor] | Missing:
+def load_pyiqa(name: str, device: torch.device) -> Callable[..., Tensor] | Missing:
+    """A metric of pyiqa, pictures `1 3 h w` in [0, 1] -> score; or why there is none.
+
+    Args:
+        name: a key of `WEIGHTS`.
+        device: where it computes.
+    """
     if importlib.util.find_spec("pyiqa") is None:
         return Missing(f"pyiqa is not installed: {INSTALL}")
     problem = next((p for p in (weights.problem() for weights in WEIGHTS[name]) if p), "")
@@ -121,7 +127,6 @@ def _load(name: str) -> Callable[..., Tensor] | Missing:
         with contextlib.redirect_stdout(sys.stderr):
             import pyiqa
 
-            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
             return pyiqa.create_metric(name, device=device, **given)
     # A torchvision that does not fit the torch is a RuntimeError, a missing `clip` an ImportError.
     except (ImportError, RuntimeError, OSError, KeyError, ValueError) as error:

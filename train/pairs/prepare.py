@@ -47,11 +47,12 @@ def plan_prepare(config: PairsConfig) -> tuple[Stage, list[Clip]]:
     without = sum(not clip.has_caption for clip in clips)
     if without:
         log.warning("%d of %d clips have no caption beside them (name.txt or name.json)", without, len(clips))
+    folder = Path(config.output) / "clips"
     settings = {
         "command": "prepare",
         "seed": config.seed,
         "clips_per_shard": config.clips_per_shard,
-        "filter": {**asdict(config.filter), "quality": resolve_quality(config.filter.quality)},
+        "filter": {**asdict(config.filter), "quality": resolve_quality(config.filter.quality, folder)},
         "cut": asdict(config.cut),
         "captions": captions.cleaning(),
         "clips": [clip.name for clip in clips],  # what is in them belongs to their shard, see PrepareShard.inputs
@@ -59,7 +60,7 @@ def plan_prepare(config: PairsConfig) -> tuple[Stage, list[Clip]]:
     if not config.cut.reference_video:  # these decide nothing then
         settings["cut"] = {n: v for n, v in settings["cut"].items() if n not in ("reference_video", "video_shift")}
     shards = -(-len(clips) // config.clips_per_shard)
-    return make_stage(Path(config.output) / "clips", settings, shards), clips
+    return make_stage(folder, settings, shards), clips
 
 
 @dataclass(frozen=True)

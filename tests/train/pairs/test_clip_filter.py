@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy.ndimage import laplace
 
-from train.pairs import picture_quality
 from train.pairs.clip_filter import measure_clip, rejection, uniform_positions
 from train.pairs.config import FilterConfig
 from train.pairs.source_clips import Clip
@@ -63,19 +62,16 @@ def test_quality_counts_in_its_own_direction(name, value, dropped):
         assert f"{name.upper()} {value}" in reason
 
 
-def test_auto_takes_what_is_there_and_says_what_is_missing(monkeypatch, tmp_path, caplog):
-    monkeypatch.setattr(picture_quality.torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(picture_quality.importlib.util, "find_spec", lambda name: None)
-    assert picture_quality.resolve_quality("auto") == "none"
-    assert "pip install pyiqa" in caplog.text
-    with pytest.raises(ValueError, match="pip install pyiqa"):
-        picture_quality.resolve_quality("musiq")
-    monkeypatch.setattr(picture_quality.importlib.util, "find_spec", lambda name: object())
-    assert picture_quality.resolve_quality("auto") == "piqe"
-    assert "not the papers' filter" in caplog.text
-    with pytest.raises(ValueError, match="weights are not at"):
-        picture_quality.resolve_quality("musiq")
-    (tmp_path / "pyiqa").mkdir()
-    (tmp_path / "pyiqa" / picture_quality.MUSIQ_FILE).touch()
-    assert picture_quality.resolve_quality("auto") == "musiq"
-    assert picture_quality.resolve_quality("none") == "none"
+@pytest.mark.parametrize(("name", "good"), [("musiq", 60.0), ("piqe", 20.0)])
+def test_scores_that_are_no_numbers_are_left_out(name, good):
+    """PIQE of a black frame is nan; nan is not above any limit, and in a mean it spoils the rest."""
+    frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    scores = iter([float("nan"), good, float("inf"), good])
+    measures = measure_clip(Frames(frames), FilterConfig(short_side=32), lambda frame: next(scores))
+    assert measures.quality == good
+    assert rejection(measures, FilterConfig(), name) is None
+    measures = measure_clip(Frames(frames), FilterConfig(short_side=32), lambda frame: float("nan"))
+    assert measures.quality is None
+    assert rejection(measures, FilterConfig(), name) == (
+        f"no picture quality: {name.upper()} gave no number for any frame"
+    )
