@@ -13,16 +13,19 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT] + [str(ROOT)]
 
 from alternatives import flex_attention_blocks, masked_attention  # noqa: E402 - the root is on the path only now
 
-from gvr_core.attention import AttentionConfig, TokenGrid  # noqa: E402
+from gvr_core.attention import AttentionConfig, DenseAttention, TokenGrid, attend, full_attention  # noqa: E402
 from gvr_core.bench.cases import Case  # noqa: E402
 from gvr_core.bench.estimate import token_bytes  # noqa: E402
 from gvr_core.bench.limit import RateMeter, limit_seconds  # noqa: E402
@@ -141,6 +144,23 @@ def report(line: Line, calls: dict[str, Callable[[], object]]) -> None:
             line.say(f"{name} / sparse", timing.seconds / timings["sparse"].seconds)
 
 
+def bfloat16(line: Line) -> None:
+    """The explicit form that CPUs get, against the fused kernel on the same windows."""
+    grid, case = line.grid(5, 68, 120), attention_case("sparse", line.grid(5, 68, 120))
+    config = case.config
+    q, k, v = torch.randn(3, 1, config.num_heads, grid.length, config.head_dim).bfloat16()
+
+    def run(dense: DenseAttention) -> Tensor:
+        return attend(q, k, v, grid=grid, layer=0, config=config.attention, dense=dense)
+
+    # Any other operation than `full_attention` itself is called window by window.
+    fused = partial(run, lambda q, k, v: functional.scaled_dot_product_attention(q, k, v))
+    timings = line.measure({"explicit": partial(run, full_attention), "fused": fused})
+    line.say(
+        "bfloat16, fused kernel / explicit form", timings["fused"].seconds / timings["explicit"].seconds, least=1.0
+    )
+
+
 def growth(line: Line) -> None:
     """Time against frames at 1080p; 1 is linear, 2 is full attention."""
     operations, frames = Operations(CPU, torch.float32), (2, 4, 6) if line.small else (5, 20, 39)
@@ -156,7 +176,14 @@ def growth(line: Line) -> None:
     line.say(f"log-log slope over {', '.join(map(str, frames))} latent frames", slope, most=1.1)
 
 
-LINES = {"sparse": sparse, "memory": memory, "block": block, "alternatives": alternatives, "growth": growth}
+LINES = {
+    "sparse": sparse,
+    "memory": memory,
+    "block": block,
+    "alternatives": alternatives,
+    "bfloat16": bfloat16,
+    "growth": growth,
+}
 
 
 def use_allocator() -> None:
