@@ -78,8 +78,8 @@ def _clip(root: Path, path: Path, beside: tuple[str, ...], problem: str) -> Clip
 
 
 def readable(text: str) -> str:
-    """Text that every file and terminal takes: bytes of a name that are no UTF-8 are written \\xe9."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    r"""Text that every file and terminal takes: bytes of a name that are no UTF-8 are written \udce9."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _problem(path: Path) -> str:

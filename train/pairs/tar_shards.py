@@ -60,7 +60,7 @@ class TarShard:
         """Write the end mark."""
         with storage_errors(self._path):
             self._file.write(b"\0" * 2 * _BLOCK)
-            self._file.flush()
+            self._file.close()  # a network disk may refuse as late as that
 
 
 @contextmanager

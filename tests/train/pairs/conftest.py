@@ -110,8 +110,9 @@ def prepare():
 
     def run(config, part=0, parts=1):
         stage, clips = plan_prepare(config)
-        shards = [shard for shard in range(part, stage.shards, parts) if not stage.is_done(shard)]
-        run_shards(PrepareShard(config, stage, clips), shards, engine="local", workers=1, advance=lambda n: None)
+        work = PrepareShard(config, stage, clips)
+        shards = [shard for shard in range(part, stage.shards, parts) if not stage.is_done(shard, work.inputs)]
+        run_shards(work, shards, engine="local", workers=1, advance=lambda n: None)
         finish(stage)
         return stage
 

@@ -1,3 +1,4 @@
+import os
 import random
 import signal
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from train.cli import main
+from train.pairs import cli
+from train.pairs.storage import write_durably
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = [
@@ -40,6 +43,84 @@ def test_mistakes_are_one_line(root, tmp_path, capsys):
     assert "no such folder of clips" in capsys.readouterr().err
 
 
+def test_what_changes_early_reaches_the_later_stages(root, tmp_path, capsys, files):
+    """Truth: the same three commands in a new folder."""
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for number in range(4):
+        (clips / f"{number}.mp4").write_bytes((root / "a.mp4").read_bytes())
+    (clips / "1.mp4").write_bytes((root / "broken.mp4").read_bytes())
+
+    def run(name, output="out"):
+        two_a_shard = [setting for setting in SMALL if not setting.startswith("clips_per_shard")]
+        quick = ["clips_per_shard=2", "cut.most=1", "cut.references=false", "degrade.variants=[plain]"]
+        arguments = [f"root={clips}", f"output={tmp_path / output}", *two_a_shard, *quick]
+        return main([name, *arguments]), capsys.readouterr()
+
+    for name in ("prepare", "degrade", "encode"):
+        assert run(name)[0] == 0
+    (clips / "1.mp4").write_bytes((root / "a.mp4").read_bytes())
+    (clips / "3.txt").write_text("a texture")
+    _, said = run("prepare")
+    assert "2 shards are made again: what they were made from has changed" in said.out
+    code, said = run("encode")
+    assert code == 2
+    assert "which were prepared again: degrade again" in said.err
+    assert "2 shards are made again" in run("degrade")[1].out
+    assert "2 shards are made again" in run("encode")[1].out
+    for name in ("prepare", "degrade", "encode"):
+        assert "2 of 2 shards are there already, 0 to make" in run(name)[1].out
+        assert run(name, "new")[0] == 0
+    for folder in ("clips", "degraded", "encoded"):
+        assert files(tmp_path / "out" / folder) == files(tmp_path / "new" / folder)
+
+
+def test_a_retry_that_changes_nothing_leaves_the_later_stages_alone(root, tmp_path, capsys):
+    places = [f"root={root}", f"output={tmp_path}", *SMALL]
+    for name in ("prepare", "degrade"):
+        assert main([name, *places]) == 0
+    (tmp_path / "clips" / "shard-000000.json").unlink()
+    assert main(["prepare", *places]) == 0
+    capsys.readouterr()
+    assert main(["degrade", *places]) == 0
+    assert "8 of 8 shards are there already, 0 to make" in capsys.readouterr().out
+
+
+def test_index_and_report_are_written_again_if_a_shard_is_replaced_meanwhile(make_config, prepare, files, monkeypatch):
+    config = make_config()
+    stage = prepare(config)
+    whole = files(stage.folder)
+    manifest = stage.manifest(0).read_bytes()
+    original, calls = cli.write_report, []
+
+    def while_another_job_works(stage):
+        original(stage)
+        if not calls:  # its manifest arrives after the index and the report were written
+            write_durably(stage.manifest(0), manifest)
+        calls.append(stage)
+
+    monkeypatch.setattr(cli, "write_report", while_another_job_works)
+    stage.manifest(0).write_bytes(manifest.replace(b'"samples": 2', b'"samples": 9'))
+    cli.finish(stage)
+    assert len(calls) == 2
+    assert files(stage.folder) == whole
+
+
+def test_a_shard_between_its_tar_and_its_manifest_is_left_to_the_job_that_makes_it(
+    make_config, prepare, monkeypatch, capsys
+):
+    stage = prepare(make_config())
+
+    def while_another_job_works(stage):
+        stage.tar(0).write_bytes(b"new")
+        return stage.read_manifest(0)
+
+    monkeypatch.setattr(cli, "write_index", while_another_job_works)
+    capsys.readouterr()
+    cli.finish(stage)
+    assert "the index follows with the last" in capsys.readouterr().out
+
+
 def command(name, root, output, *options):
     places = [f"root={root}", f"output={output}", *SMALL]
     return [sys.executable, "-m", "train", name, *options, *places]
@@ -61,6 +142,23 @@ def test_killed_at_any_moment_the_next_run_makes_the_same_bytes(root, tmp_path, 
             process.wait()
         subprocess.run(command(name, root, tmp_path / "killed", *options), cwd=ROOT, check=True)
         assert files(tmp_path / "killed" / folder) == files(tmp_path / "whole" / folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "count"), [("RANK", "WORLD_SIZE"), ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")]
+)
+def test_jobs_of_a_cluster_that_begin_at_once_make_the_same_bytes(root, tmp_path, files, number, count):
+    for name, folder in (("prepare", "clips"), ("degrade", "degraded"), ("encode", "encoded")):
+        subprocess.run(command(name, root, tmp_path / "alone"), cwd=ROOT, check=True)
+        jobs = [
+            subprocess.Popen(
+                command(name, root, tmp_path / "together"), cwd=ROOT, env={**os.environ, number: str(job), count: "2"}
+            )
+            for job in range(2)
+        ]
+        assert [job.wait(300) for job in jobs] == [0, 0]
+        assert files(tmp_path / "together" / folder) == files(tmp_path / "alone" / folder)
 
 
 @pytest.mark.slow

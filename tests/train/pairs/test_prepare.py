@@ -1,19 +1,25 @@
 import base64
+import errno
 import json
 import os
 import re
 import tarfile
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from gvr_core.video import VideoReader
+from train.pairs import source_clips
 from train.pairs.lossless_video import read_lossless
 from train.pairs.reading import StageSamples
-from train.pairs.storage import written_durably
+from train.pairs.storage import StorageError, written_durably
 from train.pairs.tar_shards import TarShard
+
+from .conftest import moving_texture
 
 
 def items(stage):
@@ -183,6 +189,167 @@ def test_an_empty_file_and_a_bad_caption_cost_only_their_clip(make_config, prepa
     assert "caption beside a.mp4" in found["a.mp4"]["reason"]
     assert "0 bytes" in found["b.mp4"]["reason"]
     assert found["c.mp4"]["status"] == "kept"
+
+
+def folder_of(tmp_path, root, **clips):
+    """A folder of copies: name -> clip of `root`."""
+    folder = tmp_path / "clips"
+    folder.mkdir(exist_ok=True)
+    for name, clip in clips.items():
+        (folder / f"{name}.mp4").write_bytes((root / clip).read_bytes())
+    return folder
+
+
+def test_entries_that_cannot_be_read_cost_only_themselves(make_config, prepare, tmp_path, root):
+    folder = folder_of(tmp_path, root, good="a.mp4")
+    (folder / "dangling.mp4").symlink_to(folder / "nothing.mp4")
+    raw = os.fsencode(folder) + b"/caf\xe9.mp4"
+    with open(raw, "wb") as file:  # noqa: PTH123 - a path of bytes
+        file.write((root / "broken.mp4").read_bytes())
+    stage = prepare(make_config("out", f"root={folder}"))
+    found = items(stage)
+    assert found["good.mp4"]["status"] == "kept"
+    assert found["dangling.mp4"]["status"] == "damaged"
+    assert "No such file" in found["dangling.mp4"]["reason"]
+    assert found[r"caf\udce9.mp4"]["status"] == "damaged"
+    assert r"caf\udce9.mp4" in stage.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        cv2.error("resize failed"),
+        MemoryError("no room for 9 GB"),
+        RuntimeError("of a metric"),
+        AssertionError("of pyiqa"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_one_clip_raises_costs_only_that_clip(make_config, prepare, tmp_path, root, monkeypatch, error):
+    folder = folder_of(tmp_path, root, bad="a.mp4", good="a.mp4")
+    original = source_clips.probe
+
+    def probe(path):
+        if path.name == "bad.mp4":
+            raise error
+        return original(path)
+
+    monkeypatch.setattr(source_clips, "probe", probe)
+    found = items(prepare(make_config("out", f"root={folder}")))
+    assert found["good.mp4"]["status"] == "kept"
+    assert found["bad.mp4"]["status"] == "damaged"
+    assert str(error) in found["bad.mp4"]["reason"]
+    if not isinstance(error, OSError):
+        assert found["bad.mp4"]["reason"].startswith(f"{type(error).__name__}: ")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.ESTALE])
+def test_what_is_the_machines_fault_ends_the_run(make_config, prepare, monkeypatch, number):
+    def probe(path):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(source_clips, "probe", probe)
+    with pytest.raises(StorageError, match=r"could not go on at .*: .*mend that, then give the same command again"):
+        prepare(make_config())
+
+
+def test_a_disk_that_goes_away_ends_the_run(make_config, prepare, tmp_path, root, monkeypatch):
+    folder = folder_of(tmp_path, root, one="a.mp4")
+    original = source_clips.VideoReader
+
+    def vanishing(path, **kwargs):
+        (folder / "one.mp4").unlink(missing_ok=True)
+        return original(path, **kwargs)
+
+    monkeypatch.setattr(source_clips, "VideoReader", vanishing)
+    with pytest.raises(source_clips.ClipsGoneError, match="still mounted"):
+        prepare(make_config("out", f"root={folder}"))
+
+
+def test_damage_that_ffmpeg_conceals_is_reported_with_its_frame(make_config, prepare, tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    path = folder / "a.avi"
+    frames = moving_texture(0, 24)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=8)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][7]
+        position, size = packet.pos, packet.size
+    data = bytearray(path.read_bytes())
+    data[position + size // 2 : position + size // 2 + 32] = np.random.default_rng(0).bytes(32)
+    path.write_bytes(data)
+    item = items(prepare(make_config("out", f"root={folder}")))["a.avi"]
+    assert item["status"] == "damaged"
+    assert "frame 7 is damaged" in item["reason"]
+
+
+@pytest.mark.parametrize(
+    ("context", "options", "reason"),
+    [
+        ({"sample_aspect_ratio": Fraction(64, 45)}, {}, "pixels are not square: 64/45"),
+        ({"sample_aspect_ratio": Fraction(1280, 1281)}, {}, None),
+        ({"color_trc": 16}, {}, "HDR: its values are PQ"),
+        ({"color_trc": 18}, {}, "HDR: its values are HLG"),
+        ({}, {"x264-params": "tff=1:log-level=none"}, "interlaced: "),
+    ],
+)
+def test_clips_whose_pixels_are_not_what_they_seem_are_dropped(
+    make_config, prepare, tmp_path, context, options, reason
+):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    frames = moving_texture(0, 12)
+    with av.open(str(folder / "a.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=8, options={"crf": "5", **options})
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        for name, value in context.items():
+            setattr(stream.codec_context, name, value)
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode(None))
+    item = items(prepare(make_config("out", f"root={folder}")))["a.mkv"]
+    assert item["status"] == ("dropped" if reason else "kept")
+    assert reason is None or item["reason"].startswith(reason)
+
+
+def test_a_caption_that_comes_later_or_changes_is_taken_over(make_config, prepare, tmp_path, root):
+    folder = folder_of(tmp_path, root, **{f"c{number}": "a.mp4" for number in range(4)})
+    config = make_config("out", f"root={folder}", "clips_per_shard=1")
+    stage = prepare(config)
+    times = {path: path.stat().st_mtime_ns for path in stage.folder.glob("*.tar")}
+    (folder / "c1.txt").write_bytes(b"\xef\xbb\xbfdogs &amp;amp; cats")
+    prepare(config)
+    rows = StageSamples(stage.folder, "prepare").table.to_pylist()
+    assert {row["clip"]: row["caption"] for row in rows} == {
+        "c0.mp4": "",
+        "c1.mp4": "dogs & cats",
+        "c2.mp4": "",
+        "c3.mp4": "",
+    }
+    assert sum(path.stat().st_mtime_ns != time for path, time in times.items()) == 1
+
+
+def test_a_clip_replaced_by_one_of_the_same_size_is_taken_over(make_config, prepare, tmp_path, root):
+    folder = folder_of(tmp_path, root, c="a.mp4")
+    config = make_config("out", f"root={folder}")
+    before = prepare(config).tar(0).read_bytes()
+    other = (root / "still.mp4").read_bytes()
+    assert len(other) < (folder / "c.mp4").stat().st_size
+    (folder / "c.mp4").write_bytes(other + b"\0" * ((folder / "c.mp4").stat().st_size - len(other)))
+    assert prepare(config).tar(0).read_bytes() != before
+
+
+def test_clips_without_caption_are_counted(make_config, prepare, capsys, caplog):
+    stage = prepare(make_config())
+    assert "2 of the 4 kept clips are without caption" in capsys.readouterr().out
+    assert "6 of 8 clips have no caption beside them" in caplog.text
+    assert "<b>2</b>kept without caption" in stage.report.read_text(encoding="utf-8")
 
 
 def test_a_small_clip_is_dropped_or_enlarged(make_config, prepare):

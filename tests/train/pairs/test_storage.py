@@ -50,6 +50,24 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, make_conf
     assert [path.name for path in folder.iterdir()] == ["plan.json"]
 
 
+def test_a_disk_that_refuses_when_the_file_is_closed_is_told(tmp_path, monkeypatch):
+    class Refusing(io.BytesIO):
+        def close(self):
+            was_open = not self.closed
+            super().close()
+            if was_open:
+                raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    original = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, mode="r": Refusing() if mode == "wb" else original(self, mode))
+    with (
+        pytest.raises(StorageError, match=r"cannot write .*s\.tar: .*make room"),
+        new_shard(tmp_path / "s.tar") as shard,
+    ):
+        shard.add("one", {"bin": b"x"})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_made_is_told(make_config, prepare, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ValueError, match=r"cannot make the folder .*choose another output"):
