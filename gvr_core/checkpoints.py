@@ -143,6 +143,12 @@ def read_header(path: Path | str) -> Header:
     path = Path(path)
     with _open(path) as file:
         text = (file.metadata() or {}).get("gvr")
+        is_saved = any(name.startswith("model.diffusion_model.") for name in file.keys())
+    if text is None and is_saved:
+        raise ValueError(
+            f"{path} has no GVR header: it was written by ModelSave or another node that saves whole models, which "
+            "leaves the header out; load the original file, and its LoRA with a LoRA loader"
+        )
     if text is None:
         raise ValueError(
             f"{path} has no GVR header: it is not a cascade of this project (a base model needs training first)"

@@ -34,21 +34,21 @@ class SparseAttention(io.ComfyNode):
                     default=9,
                     min=1,
                     max=512,
-                    tooltip="Rows of a window in tokens (16 pixels each), 1 up.",
+                    tooltip="Rows of a window in tokens (16 pixels each), 1 to 512.",
                 ),
                 io.Int.Input(
                     "window_width",
                     default=12,
                     min=1,
                     max=512,
-                    tooltip="Columns of a window in tokens (16 pixels each), 1 up.",
+                    tooltip="Columns of a window in tokens (16 pixels each), 1 to 512.",
                 ),
                 io.Int.Input(
                     "top_k",
                     default=8,
                     min=0,
                     max=100000,
-                    tooltip="Other windows that each window attends to, chosen per head, 0 or more. Models trained "
+                    tooltip="Other windows that each window attends to, chosen per head, 0 to 100000. Models trained "
                     "with it need 1 (SimpleGVR); others want more, at more cost: try 8 first.",
                 ),
                 io.Boolean.Input(
@@ -82,8 +82,8 @@ class SparseAttention(io.ComfyNode):
                     default=4096,
                     min=0,
                     max=10000000,
-                    tooltip="Videos of fewer tokens stay dense, where full attention is as fast. 480p has 1,560 a "
-                    "latent frame.",
+                    tooltip="Videos of fewer tokens stay dense, where full attention is as fast; 0 (none do) to "
+                    "10000000. 480p has 1,560 a latent frame.",
                 ),
             ],
             outputs=[

@@ -156,7 +156,9 @@ class SDEditDegrade(io.ComfyNode):
                     "changes nothing.",
                 ),
                 steps_input(
-                    50, "Mode alpha: the steps below alpha, each an evaluation. Mode steps: the steps of a whole run."
+                    50,
+                    "Steps, 1 to 10000. Mode alpha: those below alpha, each an evaluation. Mode steps: those of a "
+                    "whole run.",
                 ),
                 io.Float.Input(
                     "cfg",

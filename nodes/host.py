@@ -319,7 +319,9 @@ class Schedule:
 def with_shift(model: Any, shift: float) -> Any:
     """A clone of a flow MODEL with another shift of its sigmas."""
     sampling = ShiftedFlow(model.model.model_config)
-    sampling.set_parameters(shift=shift, multiplier=model.get_model_object("model_sampling").multiplier)
+    # ModelSamplingFlux leaves noise levels that have none; flow models of video count their timesteps to 1000.
+    multiplier = getattr(model.get_model_object("model_sampling"), "multiplier", 1000)
+    sampling.set_parameters(shift=shift, multiplier=multiplier)
     clone = model.clone()
     clone.add_object_patch("model_sampling", sampling)
     return clone

@@ -57,7 +57,12 @@ def check_space(samples: Tensor, space: LatentSpace, *, owner: str) -> None:
     """
     channels = samples.shape[1]
     if channels != space.channels:
-        model = AMBIGUOUS if channels == 48 else MODELS.get(channels, "an unknown model")
+        model = _model_of(channels)
+        if space.name not in LATENT_SPACES:
+            raise ValueError(
+                f"the latent has {channels} channels ({model}), {owner} decodes {space.channels} "
+                f"({_model_of(space.channels)}): connect the VAE of the model that the latent comes from"
+            )
         raise ValueError(
             f"the latent has {channels} channels ({model}), {owner} works in {space.name} with {space.channels}: use "
             "a cascade made for that model, or upsampler pixel with source_vae"
@@ -66,6 +71,10 @@ def check_space(samples: Tensor, space: LatentSpace, *, owner: str) -> None:
     warning = scale_warning(samples, space.name) if space.name in LATENT_SPACES else None
     if warning:
         log.warning("%s", warning)
+
+
+def _model_of(channels: int) -> str:
+    return AMBIGUOUS if channels == 48 else MODELS.get(channels, "an unknown model")
 
 
 def size_of(latent: dict[str, Any], space: LatentSpace) -> tuple[int, int, int]:

@@ -7,7 +7,6 @@ other model, because it is one: gvr_core's DiT, built from the host's layers, in
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..gvr_core.models.dit import DiT
 from ..gvr_core.models.dit_config import DiTConfig
 from ..gvr_core.references import time_indices
 from . import host
+from .block_patches import replace_blocks, restore_blocks, without_place
 from .stopwatch import Stopwatch
 
 log = logging.getLogger("gvr")
@@ -37,6 +37,7 @@ class CascadeDiT(DiT):
         super().__init__(config, operations=operations, device=device, dtype=dtype)
         self.dtype = dtype
         self.stopwatch: Stopwatch | None = None
+        self.has_said = False
         if dtype is not None and dtype.itemsize == 1:
             # A few MB, and more than a quarter of the error that 8 bits make (measured on nano).
             for name in ("patch_embedding", "time_embedding", "noise_embedding", "time_projection", "head"):
@@ -64,7 +65,7 @@ class CascadeDiT(DiT):
             context: text tokens `b n d`.
             control: ControlNets, of which there are none for this model.
             transformer_options: of the host; holds the user's attention override and wrappers.
-            conditions: noise_level, references and reference_times of `CascadeModel.extra_conds`.
+            conditions: noise_level, references and reference_images of `CascadeModel.extra_conds`.
         """
         options = {} if transformer_options is None else transformer_options
         # Wrappers of other packs look for the options at the end of the positional arguments.
@@ -80,16 +81,23 @@ class CascadeDiT(DiT):
         *,
         noise_level: float = 0.0,
         references: Tensor | None = None,
-        reference_times: Sequence[int] = (),
+        reference_images: int = 0,
         **_: Any,
     ) -> Tensor:
         host.check_interrupt()
         latent, condition = x.split([self.config.latent_channels, self.config.condition_channels], dim=1)
         self.dense = host.dense_attention(x.device, transformer_options)
         self.attention = transformer_options.get(ATTENTION, self.config.attention)
+        times: list[int] = []
+        if references is not None:
+            # Of the frames that are evaluated: with Context Windows they are fewer than the clip's.
+            video = references.shape[2] - reference_images
+            _, times = time_indices(latent.shape[2], reference_images, video, self.config.reference_ranges)
+        self._tell(transformer_options)
         timed = None if self.stopwatch is None else self.stopwatch.begin(latent, references, self.attention)
         if timed is not None:
             self.attend = timed.attend
+        replaced = replace_blocks(self.blocks, transformer_options)
         try:
             return super().forward(
                 latent,
@@ -98,13 +106,27 @@ class CascadeDiT(DiT):
                 condition=condition,
                 noise_level=noise_level,
                 references=references,
-                reference_times=reference_times,
+                reference_times=times,
             )
         finally:
+            restore_blocks(replaced)
             # The options hold other packs' tensors, which must not outlive the call.
             self.dense, self.attention, self.attend = full_attention, self.config.attention, attend
             if timed is not None:
                 self.stopwatch.end(timed)
+
+    def _tell(self, transformer_options: dict[str, Any]) -> None:
+        """Warns, once for each model, of patches that can have no effect."""
+        if self.has_said or torch.compiler.is_compiling():
+            return
+        names = without_place(transformer_options, len(self.blocks))
+        if names:
+            log.warning(
+                "a node before the sampler changes parts that a cascade does not have (%s): that node has no effect, "
+                "take it out",
+                ", ".join(names),
+            )
+            self.has_said = True
 
 
 class CascadeModel(host.BaseModel):
@@ -162,14 +184,29 @@ class CascadeModel(host.BaseModel):
         if references is not None:
             if values.get("prompt_type") == "positive" and not self.header.inference.references:
                 log.warning("this checkpoint was not trained with references: they will not have the effect you expect")
-            images, frames = values["gvr_reference_images"], values["noise"].shape[2]
-            _, times = time_indices(frames, images, references.shape[2] - images, self.config.reference_ranges)
             latents = self.process_latent_in(references.to(values["device"], torch.float32))
             if values.get("gvr_null_references"):
                 latents = torch.zeros_like(latents)
             conds["references"] = host.CONDRegular(latents)
-            conds["reference_times"] = host.CONDConstant(tuple(times))
+            conds["reference_images"] = host.CONDConstant(int(values["gvr_reference_images"]))
         return conds
+
+    def _apply_model(
+        self,
+        x: Tensor,
+        t: Tensor,
+        c_concat: Tensor | None = None,
+        c_crossattn: Tensor | None = None,
+        control: Any = None,
+        transformer_options: dict[str, Any] | None = None,
+        **conditions: Any,
+    ) -> Tensor:
+        """As the host's, with the condition cut to the Context Window, which ComfyUI 0.3.64 does not do."""
+        options = {} if transformer_options is None else transformer_options
+        window = options.get("context_window")
+        if window is not None and c_concat is not None and c_concat.shape[2] != x.shape[2]:
+            c_concat = window.get_tensor(c_concat, c_concat.device)
+        return super()._apply_model(x, t, c_concat, c_crossattn, control, options, **conditions)
 
     def extra_conds_shapes(self, **values: Any) -> dict[str, list[int]]:
         """Sizes that the memory estimate counts beside the latent."""
@@ -178,7 +215,7 @@ class CascadeModel(host.BaseModel):
 
     def resize_cond_for_context_window(self, cond_key: str, cond_value: Any, *_: Any, **__: Any) -> Any:
         """References belong to every window, whatever their length; all else is cut by the host."""
-        return cond_value if cond_key in ("references", "reference_times") else None
+        return cond_value if cond_key in ("references", "reference_images") else None
 
     def _text(self, tokens: Tensor | None) -> Tensor:
         wanted = self.config.text_dim

@@ -89,7 +89,7 @@ class MultiCFGSampler(io.ComfyNode):
                     "Seed of the noise that sampling starts from. Each frame has noise of its own: a longer clip "
                     "starts like a shorter one."
                 ),
-                steps_input(50, "Steps, 1 or more: 50 in UniMMVSR; the bundled nano is made for 3."),
+                steps_input(50, "Steps, 1 to 10000: 50 in UniMMVSR; the bundled nano is made for 3."),
                 io.Combo.Input(
                     "sampler_name",
                     options=[PNDM, *host.sampler_names()],

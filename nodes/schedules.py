@@ -32,8 +32,10 @@ def partial_schedule(model: Any, scheduler: str, steps: int, alpha: float, *, sa
     full = host.calculate_sigmas(model, scheduler, steps, sampler)
     dense = host.calculate_sigmas(model, scheduler, DENSE_STEPS, sampler)
     highest = float(dense[0])
-    # Some schedulers start lower with few steps; what was asked for is a start at alpha.
-    if alpha >= highest and abs(float(full[0]) - highest) < 1e-3:
+    # Some schedulers start lower with few steps, where a start at alpha was asked for; and those that pick from the
+    # model's noise levels repeat some where there are more steps than levels.
+    descends = bool((full[1:] < full[:-1]).all())
+    if alpha >= highest and abs(float(full[0]) - highest) < 1e-3 and descends:
         return full
     return resample_below(dense, min(alpha, highest), steps)
 
@@ -67,7 +69,7 @@ class PartialSigmas(io.ComfyNode):
                     "model", tooltip="A flow model (Wan, HunyuanVideo, a cascade); its shift shapes the steps."
                 ),
                 scheduler_input("How the steps are spread below alpha."),
-                steps_input(20, "Steps between alpha and 0, 1 or more."),
+                steps_input(20, "Steps between alpha and 0, 1 to 10000."),
                 io.Float.Input(
                     "alpha",
                     default=0.35,
@@ -99,7 +101,7 @@ class DetailAwareSigmas(io.ComfyNode):
             search_aliases=["scheduler", "SimpleGVR"],
             inputs=[
                 io.Model.Input("model", tooltip="A cascade whose checkpoint has a detail table."),
-                steps_input(50, "Steps, 1 or more."),
+                steps_input(50, "Steps, 1 to 10000."),
                 io.Float.Input(
                     "start",
                     default=1.0,

@@ -117,17 +117,29 @@ class DecodeVideo(io.ComfyNode):
                     tooltip="Side of a tile in pixels, 64 to 4096; 0 decodes whole frames, which takes a card with "
                     "much memory beyond 480p.",
                 ),
-                io.Int.Input("overlap", default=64, min=0, max=4096, step=32, tooltip="Overlap of tiles in pixels."),
+                io.Int.Input(
+                    "overlap",
+                    default=64,
+                    min=0,
+                    max=4096,
+                    step=32,
+                    tooltip="Overlap of tiles in pixels, 0 to 4096.",
+                ),
                 io.Int.Input(
                     "temporal_size",
                     default=64,
                     min=8,
                     max=4096,
                     step=4,
-                    tooltip="Frames decoded at a time, with tiles.",
+                    tooltip="Frames decoded at a time, 8 to 4096, with tiles.",
                 ),
                 io.Int.Input(
-                    "temporal_overlap", default=8, min=4, max=4096, step=4, tooltip="Frames of overlap, with tiles."
+                    "temporal_overlap",
+                    default=8,
+                    min=4,
+                    max=4096,
+                    step=4,
+                    tooltip="Frames of overlap, 4 to 4096, with tiles.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="The frames of the video.")],

@@ -95,3 +95,31 @@ def test_texts_mean_themselves(language):
     """Braces, pipes and at-signs are the syntax of the front end's translations."""
     for file in (LOCALES / language).iterdir():
         assert [text for _, text in texts(read(language, file.name)) if set(text) & set("{}|@")] == []
+
+
+@pytest.mark.parametrize("node", sorted(node_schemas()))
+def test_tooltips_of_numbers_tell_the_range(node):
+    silent = [
+        slot.name
+        for slot in node_schemas()[node].inputs
+        if slot.kind in ("INT", "FLOAT") and not tells_range(slot.tooltip, slot.options["min"], slot.options["max"])
+    ]
+
+    assert silent == []
+
+
+def test_a_range_has_two_ends():
+    assert tells_range("Pixels, 16 to 4096.", 16, 4096)
+    assert tells_range("Seed, 0 to 2^64-1.", 0, 2**64 - 1)
+    assert tells_range("The first n, 0 up to the number of steps.", 0, 10000)
+    assert tells_range("-1 for the checkpoint's own, else 0 to 0.95.", -1.0, 0.95)
+    for text in ("Overlap in pixels.", "0.4 to 4096 pixels.", "Pixels, 4 up.", "4 to 40960.", "14 to 4096."):
+        assert not tells_range(text, 4, 4096), text
+
+
+def tells_range(text, least, most):
+    """Whether both ends stand in a text as numbers; the upper one may be the number of steps."""
+    found = set(re.findall(r"2\^\d+-1|(?<![\w.^])-?\d+(?:\.\d+)?", text))
+    # Seeds end at 2^32-1 or 2^64-1.
+    low, high = (f"2^{end.bit_length()}-1" if end > 2**31 else str(end).removesuffix(".0") for end in (least, most))
+    return low in found and (high in found or bool(re.search(r"number of steps|to `steps`", text)))

@@ -1,30 +1,8 @@
 """The pack inside ComfyUI's own process, for states of a machine that a server on a CPU does not get into."""
 
-import json
-import subprocess
-from pathlib import Path
-
 import pytest
 
 pytestmark = pytest.mark.live
-
-SCRIPTS = Path(__file__).resolve().parent / "inside"
-
-
-@pytest.fixture(scope="module")
-def run_inside(host, tmp_path_factory):
-    """Function: what a script of `inside` finds in this host."""
-
-    def run(name, *arguments):
-        script = SCRIPTS / f"{name}.py"
-        command = [host.python, str(script), *arguments]
-        result = subprocess.run(
-            command, cwd=host.path, env=host.environment, capture_output=True, text=True, check=False, timeout=300
-        )
-        assert result.returncode == 0, result.stderr[-3000:]
-        return json.loads(result.stdout.splitlines()[-1])
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +57,39 @@ def test_compiled_model_is_one_graph_and_stays_it(run_inside):
     assert found["graphs"] == [1, 1, 1]
     assert found["std"] > 0.01
     assert found["difference"] < 1e-4
+
+
+@pytest.fixture(scope="module")
+def model_patches(run_inside, tiny_models):
+    return run_inside("model_patches", str(tiny_models.wan_cascade()))
+
+
+def test_replaced_blocks_are_honoured(model_patches):
+    found = model_patches["blocks"]
+
+    assert min(found["skip moves"], found["twice moves"]) > 1e-2
+    assert max(found[name] for name in ("plain", "skip", "twice", "afterwards")) < 1e-5
+
+
+def test_patches_without_a_place_are_told_once(model_patches):
+    found = model_patches["told"]
+
+    assert found["quiet"] == 0
+    (message,) = found["messages"]
+    assert "(attn1, attn1_output_patch, block 7, rope_options)" in message
+
+
+def test_context_windows_see_their_part_of_the_condition(model_patches):
+    assert model_patches["windows"] < 1e-4
+
+
+def test_shift_behind_noise_levels_without_a_multiplier(model_patches):
+    ours, flux = model_patches["noise_levels"]["timesteps"]
+
+    assert ours == flux == 500.0
+
+
+def test_more_steps_than_noise_levels(model_patches):
+    found = model_patches["noise_levels"]
+
+    assert (found["steps"], found["descends"], found["ends"]) == (1500, True, [1.0, 0.0])
