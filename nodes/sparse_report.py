@@ -59,15 +59,17 @@ class Report:
         """One line in the log."""
         sparse = self.counts["sparse"]
         reasons = {kind: n for kind, n in self.counts.items() if kind not in ("sparse", "block")}
-        words = ", ".join(f"{n}: {self._word(kind)}" if sparse else self._word(kind) for kind, n in reasons.items())
+        words = [self._word(kind) for kind in reasons]
         if sparse:
             total, share = sparse + sum(reasons.values()), 100 * self.shares / sparse
-            text = f"{sparse} of {total} self-attention calls sparse, each query with {share:.1f} % of the keys"
+            parts = [f"{sparse} of {total} self-attention calls sparse, each query with {share:.1f} % of the keys"]
+            parts += [f"{n} dense, {word}" for n, word in zip(reasons.values(), words, strict=True)]
             if self.inside < self.calls:
-                text += f"; {self.calls - self.inside} of {self.calls} model calls are outside of the percents"
-            log.info("Sparse Local Attention: %s%s", text, f"; dense {words}" if words else "")
+                outside = self.calls - self.inside
+                parts.append(f"{outside} of {self.calls} model calls outside of start_percent and end_percent")
+            log.info("Sparse Local Attention: %s", "; ".join(parts))
         elif reasons:
-            log.info("Sparse Local Attention: attention stays dense, %s", words)
+            log.info("Sparse Local Attention: attention stays dense, %s", ", ".join(words))
         elif self.calls and not self.inside:
             log.info(
                 "Sparse Local Attention: attention stays dense, no model call is between start_percent %s and "
@@ -84,14 +86,14 @@ class Report:
         else:
             log.warning(
                 "Sparse Local Attention: attention stays dense, the blocks of %s ran but their attention did not "
-                "come by: another node or start option has replaced the attention function, or this version of "
-                "ComfyUI does not pass it the patches; remove that node, or update ComfyUI",
+                "come by: another node has replaced the attention function, or this version of ComfyUI does not tell "
+                "it of patches; remove that node, or update ComfyUI",
                 self.name,
             )
 
     def _word(self, kind: str) -> str:
         known = {
-            "dense_blocks": "dense_blocks",
+            "dense_blocks": "listed in dense_blocks",
             "options": "the model was called without transformer_options",
             "mask": "its mask does more than leave out some of the text",
             "covered": "another Sparse Local Attention, connected later, takes its place",

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -24,6 +26,7 @@ HOSTS = find_hosts()
 HOST_PARAMETERS = [pytest.param(host, id=host.path.name) for host in HOSTS] or [
     pytest.param(None, id="none", marks=pytest.mark.skip(reason=HOW_TO))
 ]
+SCRIPTS = Path(__file__).resolve().parent / "inside"
 MODEL_FOLDERS = {
     "wan": "diffusion_models",
     "hunyuan": "diffusion_models",
@@ -90,6 +93,21 @@ def install(server, tiny_models):
         return path.name
 
     return install
+
+
+@pytest.fixture(scope="session")
+def run_inside(host):
+    """Function: what a script of `inside` finds in this host's own process."""
+
+    def run(name, *arguments):
+        command = [host.python, str(SCRIPTS / f"{name}.py"), *arguments]
+        result = subprocess.run(
+            command, cwd=host.path, env=host.environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert result.returncode == 0, result.stderr[-3000:]
+        return json.loads(result.stdout.splitlines()[-1])
+
+    return run
 
 
 @pytest.fixture

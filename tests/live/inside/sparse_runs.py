@@ -1,0 +1,135 @@
+"""What the patch does over whole runs: which steps and layers, how often it waits for the device, what it says."""
+
+from collections import Counter
+from unittest import mock
+
+import torch
+from pack_in_host import answer, host_module, pack_module
+from patched_models import Lines, patched, with_override
+from stock_models import VARIANTS, build, sample
+from torch.utils._python_dispatch import TorchDispatchMode
+
+video_attention = pack_module("nodes.video_attention")
+wan = host_module("comfy.ldm.wan.model")
+backend = host_module("comfy.ldm.modules.attention").optimized_attention
+shift = host_module("comfy_extras.nodes_model_advanced").ModelSamplingSD3().patch
+lines, found = Lines(), {}
+
+
+class Operations(TorchDispatchMode):
+    """Counts operations by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.counts[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def run(name, model=None, *, settings=None, **changes):
+    """A run of a variant with the patch; the log's lines."""
+    kind, values = VARIANTS[name]
+    lines.take()
+    sample(patched(model or build(kind), **(settings or {})), kind, values, **changes)
+    return lines.take()
+
+
+def layers(name, values):
+    """Parity of the layers of one evaluation, as the attention is told, 7 frames in units of 5."""
+    kind, seen = VARIANTS[name][0], []
+    attend = video_attention.attend
+
+    def spy(*args, **kwargs):
+        seen.append(kwargs["layer"])
+        return attend(*args, **kwargs)
+
+    with mock.patch.object(video_attention, "attend", spy):
+        model = patched(build(kind), temporal_units=True)
+        sample(model, kind, values, steps=1, shape=(16, 7, 16, 24))
+    return seen
+
+
+def operations(name, **settings):
+    """Counted operations of one evaluation, by itself and with the patch."""
+    kind, values = VARIANTS[name]
+    model, counts = with_override(build(kind)), {}
+    for key, one in (("plain", model), ("sparse", patched(model, **settings))):
+        with Operations() as counted:
+            sample(one, kind, values, steps=1)
+        counts[key] = {name: counted.counts[name] for name in ("nonzero", "_local_scalar_dense")}
+    return counts
+
+
+with torch.inference_mode():
+    window = {"start_percent": 0.25, "end_percent": 0.65}
+    model = build("wan")
+    for number in (1.0, 3.0, 12.0):
+        after, before = shift(patched(model, **window), number)[0], patched(shift(model, number)[0], **window)
+        for order, one in (("after", after), ("before", before)):
+            sample(one, "wan", {}, steps=10)
+            found[f"shift {number:g} {order}"] = lines.take()
+
+    frames = [torch.zeros(1, 32, 7, 16, 24)]
+    found["vace layers"] = layers("wan_vace", {"vace_frames": frames})
+    found["vace twice layers"] = layers("wan_vace", {"vace_frames": frames * 2, "vace_strength": [1.0, 1.0]})
+    found["wan layers"] = layers("wan", {})
+
+    found["operations"] = operations("hunyuan holes")
+
+    found["all"] = run("wan", model)
+    found["dense"] = run("wan", model, settings={"dense_blocks": "1"})
+    found["short"] = run("wan", model, settings={"min_tokens": 289})
+    found["never"] = run("wan", model, settings={"start_percent": 0.99})
+    sample(patched(patched(model), top_k=1000), "wan", {})
+    found["two"] = lines.take()
+
+    hunyuan = build("hunyuan")
+    masked = VARIANTS["hunyuan prefix"][1]
+    plain = sample(hunyuan, "hunyuan", masked)
+
+    def with_mask(change):
+        """The model with another pack's function around a block, which changes the mask."""
+        clone = hunyuan.clone()
+        for block in ("double_block", "single_block"):
+
+            def changed(args, extra):
+                return extra["original_block"]({**args, "attention_mask": change(args["attention_mask"])})
+
+            clone.set_model_patch_replace(changed, "dit", block, 0)
+        return clone
+
+    lines.take()
+    copied = sample(patched(with_mask(torch.clone), top_k=1000), "hunyuan", masked)
+    found["copied mask"] = {"difference": float((copied - plain).abs().max() / plain.abs().max()), "said": lines.take()}
+    sample(patched(with_mask(lambda mask: mask - 1.0)), "hunyuan", masked)
+    found["odd mask"] = lines.take()
+
+    # As TeaCache packs do: the model's forward without its wrappers, its blocks without options.
+    def forward(self, x, timestep, context, clip_fea=None, time_dim_concat=None, transformer_options=None, **_):
+        return self._forward(x, timestep, context, clip_fea, time_dim_concat, {})
+
+    inner = model.model.diffusion_model
+    with mock.patch.object(inner, "forward", forward.__get__(inner)):
+        found["forward replaced"] = run("wan", model)
+
+    def plain_attention(q, k, v, heads, **_):
+        return backend(q, k, v, heads)
+
+    with mock.patch.object(wan, "optimized_attention", plain_attention):
+        found["attention replaced"] = run("wan", model)
+
+    # Nobody needs the noise levels among the options.
+    kind = host_module("comfy.patcher_extension").WrappersMP.APPLY_MODEL
+
+    def without_sigmas(executor, x, t, c_concat, c_crossattn, control, options, **kwargs):
+        options = {name: value for name, value in options.items() if name != "sigmas"}
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+    changed = patched(model)
+    changed.add_wrapper_with_key(kind, "test", without_sigmas)
+    sample(changed, "wan", {})
+    found["no sigmas"] = lines.take()
+host_module("comfy.model_management").unload_all_models()
+answer(found)
