@@ -31,7 +31,8 @@ class FilterConfig:
         laplacian_least: variance of the Laplacian of the gray picture.
         quality: "musiq" and "piqe" need pyiqa; "auto" takes what is there, "none" measures no quality.
         musiq_least: 0 to 100, more is better.
-        piqe_most: 0 to 100, less is better (ours: 50 is where PIQE's authors put "poor").
+        piqe_most: 0 to 100, less is better (ours: above 80 is "bad" by PIQE's authors. Their "poor" begins at 50, and so
+            do most good films: what is out of focus or smooth counts as a fault).
     """
 
     frames: int = 10
@@ -41,7 +42,7 @@ class FilterConfig:
     laplacian_least: float = 30.0
     quality: str = "auto"
     musiq_least: float = 40.0
-    piqe_most: float = 50.0
+    piqe_most: float = 80.0
 
     def __post_init__(self) -> None:
         for name, least in (("frames", 1), ("short_side", 16)):

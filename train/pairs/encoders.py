@@ -36,7 +36,7 @@ _TILED = ("AutoencoderKLHunyuanVideo", "AutoencoderKLHunyuanVideo15")
 """They attend over all cells of a group of frames: at 1088 x 1920 pixels the mask alone would take 99 GiB. Made for
 tiles (diffusers' default ones), which change the latent a little; Wan's autoencoders need none."""
 
-_SMALL, _BLOCKS, _BLOCK = 2**20, 16, 2**14
+_SMALL, _BLOCKS, _BLOCK = 2**20, 256, 2**12
 """Bytes below which a file is read whole; of a larger one the number of blocks and their bytes."""
 
 

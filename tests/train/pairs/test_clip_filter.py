@@ -51,7 +51,7 @@ def test_flat_clips_are_dropped_for_their_level(level, reason):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "dropped"), [("musiq", 39, 1), ("musiq", 41, 0), ("piqe", 60, 1), ("piqe", 20, 0)]
+    ("name", "value", "dropped"), [("musiq", 39, 1), ("musiq", 41, 0), ("piqe", 85, 1), ("piqe", 70, 0)]
 )
 def test_quality_counts_in_its_own_direction(name, value, dropped):
     frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
