@@ -31,8 +31,8 @@ class FilterConfig:
         laplacian_least: variance of the Laplacian of the gray picture.
         quality: "musiq" and "piqe" need pyiqa; "auto" takes what is there, "none" measures no quality.
         musiq_least: 0 to 100, more is better.
-        piqe_most: 0 to 100, less is better (ours: above 80 is "bad" by PIQE's authors. Their "poor" begins at 50, and so
-            do most good films: what is out of focus or smooth counts as a fault).
+        piqe_most: 0 to 100, less is better (ours: above 80 is "bad" by PIQE's authors. Many a good film is among their
+            "poor", 51 to 80: what is out of focus or smooth counts as a fault).
     """
 
     frames: int = 10
