@@ -1,6 +1,5 @@
 """What the patch does over whole runs: which steps and layers, how often it waits for the device, what it says."""
 
-from collections import Counter
 from unittest import mock
 
 import torch
@@ -16,15 +15,20 @@ shift = host_module("comfy_extras.nodes_model_advanced").ModelSamplingSD3().patc
 lines, found = Lines(), {}
 
 
-class Operations(TorchDispatchMode):
-    """Counts operations by name."""
+class Waits(TorchDispatchMode):
+    """Counts the operations that a GPU has to be waited for: numbers of open tokens, and single values."""
+
+    SINGLE = ("_local_scalar_dense", "item", "is_nonzero")
 
     def __init__(self):
         super().__init__()
-        self.counts = Counter()
+        self.counts = {"numbers": 0, "values": 0}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.counts[func.overloadpacket.__name__] += 1
+        name = func.overloadpacket.__name__
+        by_mask = name == "index" and any(x is not None and x.dtype == torch.bool for x in args[1])
+        self.counts["numbers"] += name == "nonzero" or by_mask
+        self.counts["values"] += name in self.SINGLE
         return func(*args, **(kwargs or {}))
 
 
@@ -51,14 +55,14 @@ def layers(name, values):
     return seen
 
 
-def operations(name, **settings):
-    """Counted operations of one evaluation, by itself and with the patch."""
+def waits(name):
+    """Counts of one evaluation, by itself and with the patch."""
     kind, values = VARIANTS[name]
     model, counts = with_override(build(kind)), {}
-    for key, one in (("plain", model), ("sparse", patched(model, **settings))):
-        with Operations() as counted:
+    for key, one in (("plain", model), ("sparse", patched(model))):
+        with Waits() as counted:
             sample(one, kind, values, steps=1)
-        counts[key] = {name: counted.counts[name] for name in ("nonzero", "_local_scalar_dense")}
+        counts[key] = counted.counts
     return counts
 
 
@@ -76,7 +80,7 @@ with torch.inference_mode():
     found["vace twice layers"] = layers("wan_vace", {"vace_frames": frames * 2, "vace_strength": [1.0, 1.0]})
     found["wan layers"] = layers("wan", {})
 
-    found["operations"] = operations("hunyuan holes")
+    found["waits"] = waits("hunyuan holes")
 
     found["all"] = run("wan", model)
     found["dense"] = run("wan", model, settings={"dense_blocks": "1"})
