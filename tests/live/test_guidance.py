@@ -2,7 +2,7 @@
 
 import pytest
 
-from .graphs import measured
+from .graphs import NANO, measured
 from .test_equality import Setup
 
 pytestmark = pytest.mark.live
@@ -99,3 +99,89 @@ def test_another_cfg_formula_acts_while_text_is_all_there_is(server, install):
     results = {name: server.array(measured(entry, probe, "/samples")) for name, probe in probes.items()}
     assert (results[0.0] - results["plain"]).abs().max() < 1e-3
     assert (results[0.7] - results["plain"]).abs().max() > 0.05
+
+
+def nano_graph(graph):
+    """A class-free cascade's upsampling; conditions and latent."""
+    loaded = graph.load()
+    clip = graph.add("GVRSampleClip", width=64, height=48, frames=5, seed=0)
+    return loaded, graph.upsample(graph.encode(clip, loaded[1]), loaded)
+
+
+@pytest.mark.parametrize("sampler", ["euler_cfg_pp", "res_multistep_cfg_pp"])
+def test_cfg_pp_samplers_are_the_ksamplers(server, graph, sampler):
+    """They ask for the prediction without text, which a class-free cascade has not."""
+    loaded, up = nano_graph(graph)
+    model = graph.add("ModelSamplingSD3", model=loaded, shift=NANO["shift"])
+    wires = {"positive": up[0], "negative": up[1]}
+    settings = {"seed": 1, "steps": 4, "cfg": 1.0, "sampler_name": sampler, "scheduler": "simple", "denoise": 1.0}
+    theirs = graph.add("KSampler", model=model, **wires, latent_image=up[2], **settings)
+    guider = graph.add("GVRMultiCFGGuider", model=model, **wires, s_txt=3.0, s_ref=1.0, n_ref=2, null_reference="drop")
+    advanced_wires = {"noise": graph.add("RandomNoise", noise_seed=1), "guider": guider, "latent_image": up[2]}
+    advanced_wires["sampler"] = graph.add("KSamplerSelect", sampler_name=sampler)
+    advanced_wires["sigmas"] = graph.add("BasicScheduler", model=model, scheduler="simple", steps=4, denoise=1.0)
+    ours = graph.add("SamplerCustomAdvanced", **advanced_wires)
+    probes = [graph.probe(node, name=f"{sampler}_{index}") for index, node in enumerate((ours, theirs))]
+
+    entry = server.run(graph.prompt)
+
+    first, second = (server.array(measured(entry, probe, "/samples")) for probe in probes)
+    assert second.std() > 0.01
+    assert (first - second).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("node", "settings"), [("APG", {"eta": 1.0, "norm_threshold": 5.0, "momentum": 0.0}), ("TCFG", {})]
+)
+def test_hooks_of_the_host_leave_a_class_free_cascade_as_it_is(server, graph, node, settings):
+    """They move a prediction away from the one without text; where those are one, there is nowhere to move."""
+    loaded, up = nano_graph(graph)
+    patched = graph.add(node, model=loaded, **settings)
+    probes = [
+        graph.probe(graph.sample(model, up[0], up[1], up[2], **NANO), name=f"{node}_{index}")
+        for index, model in enumerate((loaded, patched))
+    ]
+
+    entry = server.run(graph.prompt)
+
+    plain, hooked = (server.array(measured(entry, probe, "/samples")) for probe in probes)
+    assert plain.std() > 0.01
+    assert (plain - hooked).abs().max() < 1e-4
+
+
+def test_apg_acts_on_text(server, install):
+    """What it does with text it does behind Multi-CFG as behind the host's own guidance."""
+    setup = Setup(install)
+    graph = setup.graph
+    patched = graph.add("APG", model=setup.loaded, eta=0.5, norm_threshold=2.0, momentum=0.0)
+    wires = {"positive": setup.positive, "negative": setup.negative}
+    theirs = advanced(graph, patched, graph.add("CFGGuider", model=patched, **wires, cfg=4.0), setup.latent)
+    ours = advanced(graph, patched, multi_cfg(setup, patched), setup.latent)
+    plain = advanced(graph, setup.loaded, multi_cfg(setup, setup.loaded), setup.latent)
+    probes = {
+        name: graph.probe(node, name=f"apg_{name}")
+        for name, node in (("theirs", theirs), ("ours", ours), ("plain", plain))
+    }
+
+    entry = server.run(graph.prompt)
+
+    found = {name: server.array(measured(entry, probe, "/samples")) for name, probe in probes.items()}
+    assert (found["ours"] - found["plain"]).abs().max() > 1e-2
+    assert (found["ours"] - found["theirs"]).abs().max() < 1e-4
+
+
+def test_two_condition_nodes_run_in_front_of_three(server, install):
+    """SkipLayerGuidance evaluates text and no text itself; with references there is a third."""
+    setup = Setup(install)
+    graph = setup.graph
+    settings = {"double_layers": "1", "single_layers": "", "start_percent": 0.0, "end_percent": 1.0}
+    patched = graph.add("SkipLayerGuidanceDiTSimple", model=setup.loaded, **settings)
+    probes = []
+    for index, model in enumerate((setup.loaded, patched)):
+        sampled = advanced(graph, model, multi_cfg(setup, model, s_ref=1.0, n_ref=3), setup.latent)
+        probes.append(graph.probe(sampled, name=f"skip_{index}"))
+
+    entry = server.run(graph.prompt)
+
+    plain, skipped = (server.array(measured(entry, probe, "/samples")) for probe in probes)
+    assert (plain - skipped).abs().max() > 1e-2
