@@ -89,7 +89,7 @@ def _check_pixels(info: VideoInfo) -> None:
     # Writers round the shape of a whole picture: 1280:1281 is a square pixel.
     if abs(info.pixel_aspect - 1) > MOST_STRETCH:
         raise UnfitError(
-            f"pixels are not square: {info.pixel_aspect} wide and high, people would be learnt squeezed; scale it"
+            f"pixels are not square: {info.pixel_aspect} times as wide as high, people would look squeezed; scale it"
         )
     if info.hdr is not None:
         raise UnfitError(f"HDR: its values are {info.hdr}, read as they are they would be dull; tone-map it")

@@ -203,9 +203,11 @@ def folder_of(tmp_path, root, **clips):
 def test_entries_that_cannot_be_read_cost_only_themselves(make_config, prepare, tmp_path, root):
     folder = folder_of(tmp_path, root, good="a.mp4")
     (folder / "dangling.mp4").symlink_to(folder / "nothing.mp4")
-    raw = os.fsencode(folder) + b"/caf\xe9.mp4"
-    with open(raw, "wb") as file:  # noqa: PTH123 - a path of bytes
-        file.write((root / "broken.mp4").read_bytes())
+    try:
+        with open(os.fsencode(folder) + b"/caf\xe9.mp4", "wb") as file:  # noqa: PTH123 - a path of bytes
+            file.write((root / "broken.mp4").read_bytes())
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
     stage = prepare(make_config("out", f"root={folder}"))
     found = items(stage)
     assert found["good.mp4"]["status"] == "kept"

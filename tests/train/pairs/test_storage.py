@@ -176,6 +176,18 @@ def test_only_what_nobody_writes_any_more_is_deleted(tmp_path, dead_process):
     assert path.read_bytes() == b"second"
 
 
+def test_the_hidden_file_of_a_killed_beginner_goes_with_the_next_one(tmp_path, dead_process):
+    folder = tmp_path / "clips"
+    with written_durably(tmp_path / "plan.json") as temporary:
+        temporary.touch()
+        name = temporary.name.replace(f"-{os.getpid()}.", f"-{dead_process}.")
+    for _ in range(2):
+        make_stage(folder, {"command": "prepare"}, 3)
+        (folder / name).touch()
+    make_stage(folder, {"command": "prepare"}, 3)
+    assert [path.name for path in folder.iterdir()] == ["plan.json"]
+
+
 @pytest.mark.parametrize("has_links", [True, False])
 def test_a_file_is_created_once(tmp_path, monkeypatch, has_links):
     if not has_links:
