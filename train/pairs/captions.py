@@ -6,8 +6,13 @@ import html
 import importlib.metadata
 import importlib.util
 import json
+import logging
 import re
+from functools import cache
 from pathlib import Path
+from types import ModuleType
+
+log = logging.getLogger("gvr")
 
 SUFFIXES = (".txt", ".json")
 """Of caption files beside a clip, the first one that is there."""
@@ -15,8 +20,19 @@ SUFFIXES = (".txt", ".json")
 
 def cleaning() -> str:
     """What cleans captions on this machine; part of the plan, because it decides bytes."""
-    installed = importlib.util.find_spec("ftfy") is not None
-    return f"ftfy {importlib.metadata.version('ftfy')}" if installed else "html"
+    return "html" if _ftfy() is None else f"ftfy {importlib.metadata.version('ftfy')}"
+
+
+@cache
+def _ftfy() -> ModuleType | None:
+    if importlib.util.find_spec("ftfy") is None:
+        return None
+    try:
+        import ftfy
+    except ImportError as error:
+        log.warning("ftfy is installed but does not import (%s): captions are cleaned without it", error)
+        return None
+    return ftfy
 
 
 def read_caption(path: Path) -> str:
@@ -38,8 +54,6 @@ def read_caption(path: Path) -> str:
 def clean(text: str) -> str:
     """As Wan: mended by ftfy where that is installed, entities resolved twice (captions of the web are often escaped
     twice), white space made single spaces."""
-    if importlib.util.find_spec("ftfy") is not None:
-        import ftfy
-
+    if (ftfy := _ftfy()) is not None:
         text = ftfy.fix_text(text)
     return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()

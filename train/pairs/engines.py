@@ -46,7 +46,7 @@ def part_of_run(text: str | None, environment: Mapping[str, str]) -> tuple[int, 
 
     Args:
         text: "i/n" as given, 0 <= i < n; None to ask the environment: the task of a Slurm array, the rank under
-            torchrun, both together where both are set, else everything.
+            torchrun or else the task of an `srun` step, array and rank together where both are set, else everything.
         environment: variables of the process.
 
     Raises:
@@ -59,11 +59,20 @@ def part_of_run(text: str | None, environment: Mapping[str, str]) -> tuple[int, 
             raise ValueError(f"--shard is {text!r}, expected i/n such as 0/8") from error
     else:
         task, count = _slurm_task(environment)
-        rank, world = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
+        rank, world = _rank(environment)
         i, n = task * world + rank, count * world
     if not 0 <= i < n:
         raise ValueError(f"part {i}/{n} does not exist: i counts from 0 to n - 1")
     return i, n
+
+
+def _rank(environment: Mapping[str, str]) -> tuple[int, int]:
+    if "RANK" in environment:
+        return int(environment["RANK"]), int(environment.get("WORLD_SIZE", 1))
+    # Set by srun alone: a batch script that starts one process has SLURM_PROCID and SLURM_NTASKS too.
+    if "SLURM_STEP_NUM_TASKS" in environment:
+        return int(environment.get("SLURM_PROCID", 0)), int(environment["SLURM_STEP_NUM_TASKS"])
+    return 0, 1
 
 
 def _slurm_task(environment: Mapping[str, str]) -> tuple[int, int]:

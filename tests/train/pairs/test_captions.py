@@ -10,7 +10,14 @@ from train.pairs.captions import clean, cleaning, read_caption
 
 @pytest.fixture(autouse=True)
 def no_ftfy(monkeypatch):
-    monkeypatch.setattr(captions.importlib.util, "find_spec", lambda name: None)
+    find_ftfy(monkeypatch, None)
+    yield
+    captions._ftfy.cache_clear()
+
+
+def find_ftfy(monkeypatch, found):
+    captions._ftfy.cache_clear()
+    monkeypatch.setattr(captions.importlib.util, "find_spec", lambda name: found)
 
 
 def test_captions_are_cleaned_as_wan_cleans_prompts(tmp_path):
@@ -32,9 +39,16 @@ def test_what_is_no_caption_is_told(tmp_path):
 
 def test_ftfy_is_used_where_it_is_and_is_part_of_the_plan(monkeypatch):
     assert cleaning() == "html"
-    monkeypatch.setattr(captions.importlib.util, "find_spec", lambda name: object())
+    find_ftfy(monkeypatch, object())
     monkeypatch.setattr(captions.importlib.metadata, "version", lambda name: "6.3")
     mended = SimpleNamespace(fix_text=lambda text: text.replace("\u00c3\u00a9", "\u00e9"))
     monkeypatch.setitem(sys.modules, "ftfy", mended)
     assert cleaning() == "ftfy 6.3"
     assert clean("caf\u00c3\u00a9") == "caf\u00e9"
+
+
+def test_an_ftfy_that_does_not_import_is_told_and_done_without(monkeypatch, caplog):
+    find_ftfy(monkeypatch, object())
+    monkeypatch.setitem(sys.modules, "ftfy", None)  # its import fails
+    assert (cleaning(), clean(" a &amp; b")) == ("html", "a & b")
+    assert "ftfy is installed but does not import" in caplog.text

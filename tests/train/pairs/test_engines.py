@@ -13,6 +13,9 @@ from train.pairs.engines import part_of_run, run_shards
         (None, {}, (0, 1)),
         ("3/8", {"RANK": "1", "WORLD_SIZE": "2"}, (3, 8)),
         (None, {"RANK": "1", "WORLD_SIZE": "2"}, (1, 2)),
+        (None, {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8"}, (5, 8)),
+        (None, {"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, (0, 1)),  # one process of a batch script
+        (None, {"RANK": "1", "WORLD_SIZE": "2", "SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8"}, (1, 2)),
         (None, {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "4"}, (3, 4)),
         (
             None,
