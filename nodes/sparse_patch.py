@@ -24,6 +24,8 @@ KEY = "gvr_sparse_attention"
 """Of the wrappers, and of transformer_options: the `PatchedCall` that another node of ours has put there."""
 LEAST_EXTRA, MOST_EXTRA = 2**26, 2**30
 """Bounds in bytes of the memory that one attention call may take for copies."""
+FORWARDS = ("forward", "_forward", "forward_orig")
+"""Methods of the host's models that other packs put their own in place of."""
 FREE_SHARE = 4
 """A call may take one part in so many of the memory that is free."""
 
@@ -98,6 +100,8 @@ class SparsePatch:
 
     def _begin(self, owner: Any, model: Any, x: Tensor, sigma: Tensor, values: dict[str, Any]) -> Evaluation:
         self.report.name = type(model).__name__
+        # Python finds a class's own methods elsewhere: here is only what somebody has put on this one model.
+        self.report.replaced = tuple(name for name in FORWARDS if name in vars(model))
         self.report.calls += 1
         if not self._is_inside(owner, sigma):
             return Evaluation(None)

@@ -31,6 +31,7 @@ class Report:
 
     Attributes:
         name: of the model.
+        replaced: methods of the model that another node has put its own in place of.
         calls: of the model.
         inside: of them, those between start and end percent.
         counts: notes by kind.
@@ -39,6 +40,7 @@ class Report:
     """
 
     name: str = "the model"
+    replaced: tuple[str, ...] = ()
     calls: int = 0
     inside: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -77,23 +79,31 @@ class Report:
                 start_percent,
                 end_percent,
             )
-        elif not self.calls or not self.counts["block"]:
-            log.warning(
-                "Sparse Local Attention: attention stays dense, %s was run without its blocks being asked: another "
-                "node has replaced its forward (some versions of TeaCache do), remove that node or this one",
-                self.name,
-            )
         else:
-            log.warning(
-                "Sparse Local Attention: attention stays dense, the blocks of %s ran but their attention did not "
-                "come by: another node has replaced the attention function, or this version of ComfyUI does not tell "
-                "it of patches; remove that node, or update ComfyUI",
-                self.name,
+            log.warning("Sparse Local Attention: attention stays dense, %s", self._obstacle())
+
+    def _obstacle(self) -> str:
+        """Why nothing at all was heard of the attention calls."""
+        if self.replaced:
+            methods = " and ".join(self.replaced)
+            return (
+                f"another node has replaced {methods} of {self.name} (some versions of TeaCache do): "
+                "remove one of the two nodes"
             )
+        if self.counts["block"]:
+            return (
+                f"the blocks of {self.name} ran but their attention did not come by: another node has replaced the "
+                "attention function, or this version of ComfyUI does not tell it of patches. Remove that node, or "
+                "update ComfyUI"
+            )
+        return (
+            f"{self.name} ran but its blocks did not come by: another node runs it in a way of its own. Remove one of "
+            "the two nodes"
+        )
 
     def _word(self, kind: str) -> str:
         known = {
-            "dense_blocks": "listed in dense_blocks",
+            "dense_blocks": "as dense_blocks says",
             "options": "the model was called without transformer_options",
             "mask": "its mask does more than leave out some of the text",
             "covered": "another Sparse Local Attention, connected later, takes its place",

@@ -67,8 +67,11 @@ def test_all_windows_are_what_the_model_does_by_itself(server, install, kind):
     for untouched in ("off", "short", "again"):
         np.testing.assert_array_equal(result[untouched], result["plain"], err_msg=untouched)
     assert np.abs(result["one"] - result["plain"]).max() > 1e-3 * scale
-    said = [line for line in server.log()[before:].splitlines() if "attention stays dense" in line]
-    assert sum("are fewer than min_tokens, 1000000" in line for line in said) == 1, "once for each patch"
+    said = [line for line in server.log()[before:].splitlines() if "Sparse Local Attention:" in line]
+    assert len(said) == 5, "one line for each run with the patch"
+    assert sum("self-attention calls sparse" in line for line in said) == 2
+    for reason in ("are fewer than min_tokens, 1000000", "as dense_blocks says", "between start_percent 0.99 and"):
+        assert sum("attention stays dense, " in line and reason in line for line in said) == 1, reason
 
 
 @pytest.mark.parametrize("units", [False, True])

@@ -85,6 +85,11 @@ def test_control_blocks_are_layers_of_their_own(runs):
     assert runs["vace twice layers"] == [0, 0, 0, 1, 0, 1, 1, 1]
 
 
+def test_copies_take_a_quarter_of_what_is_free(runs):
+    """As powers of two, and never more than 1 GiB nor less than 64 MiB."""
+    assert runs["bounds"] == {"0": [2**26], str(2**30): [2**28], str(3 * 2**30): [2**29], str(2**37): [2**30]}
+
+
 def test_a_mask_is_read_once(runs):
     """In four blocks; what is read of it then is on the CPU."""
     plain, sparse = runs["waits"]["plain"], runs["waits"]["sparse"]
@@ -95,18 +100,31 @@ def test_a_mask_is_read_once(runs):
 def test_every_run_says_what_was_done(runs):
     later = "another Sparse Local Attention, connected later, takes its place"
     assert runs["all"] == runs["no sigmas"] == [SPARSE.format(4, 4, 16.7)]
-    assert runs["dense"] == [SPARSE.format(2, 4, 16.7) + "; 2 dense, listed in dense_blocks"]
+    assert runs["dense"] == [SPARSE.format(2, 4, 16.7) + "; 2 dense, as dense_blocks says"]
     assert runs["short"] == [DENSE.format("288 tokens are fewer than min_tokens, 289")]
     assert runs["never"] == [DENSE.format("no model call is between start_percent 0.99 and end_percent 1.0")]
     assert sorted(runs["two"]) == sorted([SPARSE.format(4, 4, "100.0"), DENSE.format(later)])
 
 
-def test_what_other_nodes_replace_is_said(runs):
-    (forward,), (attention,) = runs["forward replaced"], runs["attention replaced"]
-    assert forward.startswith("WARNING Sparse Local Attention: attention stays dense, WanModel was run without its")
-    assert "another node has replaced its forward" in forward
-    assert attention.startswith("WARNING Sparse Local Attention: attention stays dense, the blocks of WanModel ran")
-    assert "another node has replaced the attention function" in attention
+@pytest.mark.parametrize("method", ["forward", "forward_orig"])
+def test_a_replaced_forward_is_named(runs, method):
+    cause = (
+        f"another node has replaced {method} of WanModel (some versions of TeaCache do): remove one of the two nodes"
+    )
+    assert runs[f"{method} replaced"] == ["WARNING" + DENSE.format(cause).removeprefix("INFO")]
+
+
+def test_a_replaced_attention_is_said(runs):
+    (line,) = runs["attention replaced"]
+    assert line.startswith("WARNING Sparse Local Attention: attention stays dense, the blocks of WanModel ran but")
+    assert "another node has replaced the attention function" in line
+
+
+@pytest.mark.parametrize(("node", "calls"), [("easycache", 6), ("context windows", 48)])
+def test_it_goes_with_nodes_that_change_what_is_evaluated(runs, node, calls):
+    """EasyCache leaves out five of eight steps; 7 frames are three windows of up to 4, two blocks each."""
+    assert runs[node]["difference"] < 1e-4
+    assert runs[node]["said"] == [SPARSE.format(calls, calls, "100.0")]
 
 
 def test_masks_that_other_nodes_change_are_read_again(runs):

@@ -1,5 +1,6 @@
 """What the patch does over whole runs: which steps and layers, how often it waits for the device, what it says."""
 
+import inspect
 from unittest import mock
 
 import torch
@@ -8,9 +9,11 @@ from patched_models import Lines, patched, with_override
 from stock_models import VARIANTS, build, sample
 from torch.utils._python_dispatch import TorchDispatchMode
 
-video_attention = pack_module("nodes.video_attention")
+host, video_attention = pack_module("nodes.host"), pack_module("nodes.video_attention")
 wan = host_module("comfy.ldm.wan.model")
 backend = host_module("comfy.ldm.modules.attention").optimized_attention
+easy_cache = host_module("comfy_extras.nodes_easycache").EasyCacheNode.execute
+windows = host_module("comfy_extras.nodes_context_windows").WanContextWindowsManualNode.execute
 shift = host_module("comfy_extras.nodes_model_advanced").ModelSamplingSD3().patch
 lines, found = Lines(), {}
 
@@ -40,19 +43,24 @@ def run(name, model=None, *, settings=None, **changes):
     return lines.take()
 
 
-def layers(name, values):
-    """Parity of the layers of one evaluation, as the attention is told, 7 frames in units of 5."""
-    kind, seen = VARIANTS[name][0], []
-    attend = video_attention.attend
+def attended(kind, values, argument):
+    """An argument of the attention calls of one evaluation, of 7 frames in units of 5."""
+    attend, seen = video_attention.attend, []
 
     def spy(*args, **kwargs):
-        seen.append(kwargs["layer"])
+        seen.append(kwargs[argument])
         return attend(*args, **kwargs)
 
     with mock.patch.object(video_attention, "attend", spy):
         model = patched(build(kind), temporal_units=True)
         sample(model, kind, values, steps=1, shape=(16, 7, 16, 24))
     return seen
+
+
+def bound(free):
+    """Memory that attention calls may take for copies."""
+    with mock.patch.object(host, "unused_memory", return_value=free):
+        return sorted(set(attended("wan", {}, "extra_bytes")))
 
 
 def waits(name):
@@ -76,9 +84,11 @@ with torch.inference_mode():
             found[f"shift {number:g} {order}"] = lines.take()
 
     frames = [torch.zeros(1, 32, 7, 16, 24)]
-    found["vace layers"] = layers("wan_vace", {"vace_frames": frames})
-    found["vace twice layers"] = layers("wan_vace", {"vace_frames": frames * 2, "vace_strength": [1.0, 1.0]})
-    found["wan layers"] = layers("wan", {})
+    twice = {"vace_frames": frames * 2, "vace_strength": [1.0, 1.0]}
+    found["vace layers"] = attended("wan_vace", {"vace_frames": frames}, "layer")
+    found["vace twice layers"] = attended("wan_vace", twice, "layer")
+    found["wan layers"] = attended("wan", {}, "layer")
+    found["bounds"] = {free: bound(free) for free in (0, 2**30, 3 * 2**30, 2**37)}
 
     found["waits"] = waits("hunyuan holes")
 
@@ -110,13 +120,27 @@ with torch.inference_mode():
     sample(patched(with_mask(lambda mask: mask - 1.0)), "hunyuan", masked)
     found["odd mask"] = lines.take()
 
-    # As TeaCache packs do: the model's forward without its wrappers, its blocks without options.
+    # Nodes of the host that change what is evaluated: some steps are left out, or a few frames at a time.
+    cached = easy_cache(model, 100.0, 0.1, 0.9, verbose=False).args[0]
+    newer = {"freenoise": False} if "freenoise" in inspect.signature(windows).parameters else {}
+    cut = windows(model, 13, 5, "standard_static", 1, False, "pyramid", **newer).args[0]
+    for name, one in (("easycache", cached), ("context windows", cut)):
+        plain = sample(one, "wan", {}, steps=8, shape=(16, 7, 16, 24))
+        lines.take()
+        every = sample(patched(one, top_k=1000), "wan", {}, steps=8, shape=(16, 7, 16, 24))
+        found[name] = {"difference": float((every - plain).abs().max() / plain.abs().max()), "said": lines.take()}
+
+    # As TeaCache packs do: the model's forward without its wrappers, or its blocks without options.
     def forward(self, x, timestep, context, clip_fea=None, time_dim_concat=None, transformer_options=None, **_):
         return self._forward(x, timestep, context, clip_fea, time_dim_concat, {})
 
+    def forward_orig(self, x, t, context, transformer_options=None, **kwargs):
+        return type(self).forward_orig(self, x, t, context, transformer_options={}, **kwargs)
+
     inner = model.model.diffusion_model
-    with mock.patch.object(inner, "forward", forward.__get__(inner)):
-        found["forward replaced"] = run("wan", model)
+    for name, other in (("forward", forward), ("forward_orig", forward_orig)):
+        with mock.patch.object(inner, name, other.__get__(inner)):
+            found[f"{name} replaced"] = run("wan", model)
 
     def plain_attention(q, k, v, heads, **_):
         return backend(q, k, v, heads)

@@ -11,11 +11,13 @@ import torch
 from pack_in_host import host_module
 
 wan, animate = host_module("comfy.ldm.wan.model"), host_module("comfy.ldm.wan.model_animate")
-hunyuan = host_module("comfy.ldm.hunyuan_video.model")
+hunyuan, base = host_module("comfy.ldm.hunyuan_video.model"), host_module("comfy.model_base")
 FRAMES, HEIGHT, WIDTH, TEXT = 3, 16, 24, 20
 FRAME = HEIGHT * WIDTH // 4
 DIM = 256  # two heads: the hosts' detection takes 128 channels a head
 FACTORY = {"device": "meta", "dtype": torch.float32, "operations": host_module("comfy.ops").disable_weight_init}
+HUNYUAN15 = {"in_channels": 65, "out_channels": 32, "patch_size": [1, 1, 1], "vec_in_dim": None, "byt5": True}
+HUNYUAN15 |= {"guidance_embed": False, "use_cond_type_embedding": True, "vision_in_dim": 1152, "meanflow_sum": True}
 WAN = {"dim": DIM, "ffn_dim": DIM, "num_heads": 2, "num_layers": 2, "text_dim": 4096, "freq_dim": 256}
 
 
@@ -23,13 +25,14 @@ def _wan(kind=wan.WanModel, **sizes):
     return kind(**{**WAN, "in_dim": 16, "out_dim": 16, **sizes}, **FACTORY)
 
 
-def _hunyuan():
+def _hunyuan(**changes):
     sizes = {"in_channels": 16, "out_channels": 16, "patch_size": [1, 2, 2], "vec_in_dim": 768, "context_in_dim": 4096}
     sizes |= {"hidden_size": DIM, "num_heads": 2, "mlp_ratio": 4.0, "depth": 2, "depth_single_blocks": 2}
     sizes |= {"axes_dim": [16, 56, 56], "theta": 256, "qkv_bias": True, "guidance_embed": True}
     names = [field.name for field in dataclasses.fields(hunyuan.HunyuanVideoParams)]
     # Newer hosts have switches for relatives of the model; all of them are off in it.
-    return hunyuan.HunyuanVideo(**{name: None if name.endswith("_dim") else False for name in names} | sizes, **FACTORY)
+    off = {name: None if name.endswith("_dim") else False for name in names}
+    return hunyuan.HunyuanVideo(**{**off, **sizes, **changes}, **FACTORY)
 
 
 def _random(*shape, seed=0):
@@ -57,6 +60,7 @@ MODELS = {
     "wan_animate": lambda: _wan(animate.AnimateWanModel, in_dim=36, num_layers=5),
     "wan_scail": lambda: _wan(wan.SCAILWanModel, in_dim=20),
     "hunyuan": _hunyuan,
+    "hunyuan15": lambda: _hunyuan(**HUNYUAN15),
 }
 # What a graph's nodes put into the conditioning, by variant: the model, and the values.
 VARIANTS = {
@@ -75,13 +79,15 @@ VARIANTS = {
     "wan_scail pose": ("wan_scail", {"pose_video_latent": _latent(frames=4, height=8, width=12, seed=7)}),
     "hunyuan": ("hunyuan", {}),
     "hunyuan ref": ("hunyuan", {"ref_latent": _latent(frames=1, seed=2)}),
+    "hunyuan15": ("hunyuan15", {"conditioning_byt5small": _random(1, 5, 1472)}),
     **{f"hunyuan {name}": ("hunyuan", {"attention_mask": _mask(tokens)}) for name, tokens in MASKS.items()},
 }
 
 
 def has(kind):
     """Whether this host knows a model."""
-    return kind != "wan_scail" or hasattr(wan, "SCAILWanModel")
+    newer = {"wan_scail": hasattr(wan, "SCAILWanModel"), "hunyuan15": hasattr(base, "HunyuanVideo15")}
+    return newer.get(kind, True)
 
 
 def build(kind):
@@ -101,6 +107,8 @@ def build(kind):
 
 def latent(kind, frames=FRAMES):
     """What a model samples."""
+    if kind == "hunyuan15":  # a token for every cell
+        return _latent(32, frames, HEIGHT // 2, WIDTH // 2)
     return _latent(48 if kind == "wan22_5b" else 16, frames)
 
 
