@@ -29,13 +29,14 @@ ATTENTION = "gvr_attention"
 
 
 class CascadeDiT(DiT):
-    """gvr_core's DiT with the signature and the attribute (`dtype`) by which ComfyUI calls a diffusion model."""
+    """gvr_core's DiT with the signature and the attributes by which ComfyUI calls a diffusion model."""
 
     def __init__(
         self, config: DiTConfig, *, operations: Any, device: Any = None, dtype: torch.dtype | None = None, **_: Any
     ) -> None:
         super().__init__(config, operations=operations, device=device, dtype=dtype)
-        self.dtype = dtype
+        # RenormCFG and its like ask how many channels are sampled.
+        self.dtype, self.in_channels = dtype, config.latent_channels
         self.stopwatch: Stopwatch | None = None
         self.has_said = False
         if dtype is not None and dtype.itemsize == 1:

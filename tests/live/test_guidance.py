@@ -131,7 +131,12 @@ def test_cfg_pp_samplers_are_the_ksamplers(server, graph, sampler):
 
 
 @pytest.mark.parametrize(
-    ("node", "settings"), [("APG", {"eta": 1.0, "norm_threshold": 5.0, "momentum": 0.0}), ("TCFG", {})]
+    ("node", "settings"),
+    [
+        ("APG", {"eta": 1.0, "norm_threshold": 5.0, "momentum": 0.0}),
+        ("TCFG", {}),
+        ("RenormCFG", {"cfg_trunc": 100.0, "renorm_cfg": 1.0}),
+    ],
 )
 def test_hooks_of_the_host_leave_a_class_free_cascade_as_it_is(server, graph, node, settings):
     """They move a prediction away from the one without text; where those are one, there is nowhere to move."""

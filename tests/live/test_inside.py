@@ -13,11 +13,18 @@ def little_memory(run_inside):
 @pytest.mark.parametrize("state", ["novram", "partial", "enough"])
 @pytest.mark.parametrize("module", ["upsampler", "vae"])
 def test_small_modules_are_loaded_whole(little_memory, module, state):
-    found = little_memory[f"{module} {state}"]
+    found = little_memory["loaded"][f"{module} {state}"]
 
     assert found["devices"] == ["meta"]
     assert found["whole"] == found["size"]
     assert (found["unloads"], found["left"]) == (True, 0)
+
+
+def test_a_decoding_asks_for_what_a_piece_takes(little_memory):
+    asked = little_memory["decoding"]
+
+    assert asked["1080 rows, 20 frames"] == asked["1080 rows, 80 frames"] < 0.6 * 2**30
+    assert asked["2160 rows, 20 frames"] == asked["2160 rows, 80 frames"] < 2.2 * 2**30
 
 
 @pytest.fixture(scope="module")

@@ -51,4 +51,11 @@ for state, (vram, memory) in STATES.items():
         found[f"{name} {state}"]["unloads"] = loaded.model_unload(1)
         found[f"{name} {state}"]["left"] = patcher.loaded_size()
         management.current_loaded_models.clear()
-answer(found)
+vae = vae_module.BundledVAE(checkpoints.load_part(cascade.nano_path(), "vae"))
+# A decoding streams to the output device, so its length costs nothing on the computing one.
+asked = {
+    f"{rows} rows, {frames} frames": vae.memory_used_decode((1, 48, frames, rows // 8, rows * 2 // 9), torch.float32)
+    for rows in (1080, 2160)
+    for frames in (20, 80)
+}
+answer({"loaded": found, "decoding": asked})
