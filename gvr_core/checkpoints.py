@@ -143,7 +143,8 @@ def read_header(path: Path | str) -> Header:
     path = Path(path)
     with _open(path) as file:
         text = (file.metadata() or {}).get("gvr")
-        is_saved = any(name.startswith("model.diffusion_model.") for name in file.keys())
+        names = file.keys()
+    is_saved = any(name.startswith("model.diffusion_model.") for name in names)
     if text is None and is_saved:
         raise ValueError(
             f"{path} has no GVR header: it was written by ModelSave or another node that saves whole models, which "

@@ -79,7 +79,7 @@ def test_missing_foreign_and_cut_files_are_refused_in_words(file, tmp_path):
         read_header(foreign)
     saved = tmp_path / "saved.safetensors"
     save_file({"model.diffusion_model.head.head.weight": torch.zeros(1)}, saved)
-    with pytest.raises(ValueError, match="no GVR header: it was written by ModelSave .* load the original file"):
+    with pytest.raises(ValueError, match=r"no GVR header: it was written by ModelSave .* load the original file"):
         read_header(saved)
     text = tmp_path / "text.safetensors"
     text.write_text("hello")
