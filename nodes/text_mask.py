@@ -12,26 +12,25 @@ CLOSED = -1e4
 
 
 class OpenText(NamedTuple):
-    """The text tokens that count.
+    """The text tokens that count. Not ranges of them: compiled code would be made anew for each length of a prompt.
 
     Attributes:
-        samples: of each sample, or of all of them together: a range of tokens, or their numbers.
+        samples: their numbers for each sample, or for all of them together; None stands for all tokens.
         length: all tokens of the text.
     """
 
-    samples: list[slice | Tensor]
+    samples: list[Tensor | None]
     length: int
 
     @property
     def is_everything(self) -> bool:
         """Whether all tokens of all samples count."""
-        first = self.samples[0]
-        return len(self.samples) == 1 and isinstance(first, slice) and (first.start, first.stop) == (0, self.length)
+        return len(self.samples) == 1 and self.samples[0] is None
 
 
 def all_text(length: int) -> OpenText:
     """What there is without a mask."""
-    return OpenText([slice(0, length)], length)
+    return OpenText([None], length)
 
 
 def read_text_mask(mask: Tensor) -> OpenText | None:
@@ -82,13 +81,5 @@ def _read(is_open: Tensor, is_closed: Tensor, serves: Tensor) -> OpenText | None
     samples = answers[1:].reshape(is_open.shape)
     if (samples == samples[0]).all():
         samples = samples[:1]
-    return OpenText([_range_or_numbers(sample, is_open.device) for sample in samples], is_open.shape[1])
-
-
-def _range_or_numbers(is_open: Tensor, device: torch.device) -> slice | Tensor:
-    numbers = is_open.nonzero().flatten()
-    if not len(numbers):
-        return slice(0, 0)
-    first, last = int(numbers[0]), int(numbers[-1])
-    # A range is a view: nothing is copied.
-    return slice(first, last + 1) if last - first + 1 == len(numbers) else numbers.to(device)
+    numbers = [None if sample.all() else sample.nonzero().flatten().to(is_open.device) for sample in samples]
+    return OpenText(numbers, is_open.shape[1])

@@ -45,9 +45,10 @@ class VideoAttention:
         """`b heads n d`, in memory `b n heads d` as the models go on with it; `opened` is the text that counts."""
         batch, heads, length, dim = q.shape
         out = v.new_empty(batch, length, heads, dim).transpose(1, 2)
-        head_bytes = q[:, :1].numel() * q.element_size()
+        # The video's tokens alone: code that is compiled for one length of the text then serves for all.
+        head_bytes = batch * self.layout.grid.length * dim * q.element_size()
         copies = COPIES + (REORDERED if self.layout.front else 0)
-        group = max(1, self.extra_bytes // 2 // (copies * head_bytes))
+        group = min(heads, max(1, self.extra_bytes // 2 // (copies * head_bytes)))
         for start in range(0, heads, group):
             piece = slice(start, start + group)
             for sample, keys in enumerate(opened.samples):
@@ -58,14 +59,15 @@ class VideoAttention:
             out[:, :, text] = self.dense_text(q[:, :, text], k, v)
         return out
 
-    def _attend_group(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, keys: slice | Tensor) -> None:
+    def _attend_group(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, keys: Tensor | None) -> None:
         """The video's part of some heads and samples, written into `out`."""
         begin, grid = self.text if self.layout.text_first else 0, self.layout.grid
         shared = None
         if self.text:
             text = slice(0, self.text) if self.layout.text_first else slice(grid.length, None)
-            shared = SharedTokens(*(x[:, :, text][:, :, keys] for x in (k, v)))
-            shared = shared if shared.k.shape[2] else None
+            shared = SharedTokens(*(x[:, :, text] for x in (k, v)))
+            if keys is not None:
+                shared = SharedTokens(*(x.index_select(2, keys) for x in shared)) if len(keys) else None
         turn = self.layout.front * grid.frame_length
         middle, end = begin + turn, begin + grid.length
         video = [x[:, :, begin:end] for x in (q, k, v)]

@@ -20,6 +20,11 @@ def runs(run_inside):
     return run_inside("sparse_runs")
 
 
+@pytest.fixture(scope="module")
+def compiled(run_inside):
+    return run_inside("sparse_compile")
+
+
 def test_all_windows_are_what_every_variant_does_by_itself(variants):
     for name, found in variants.items():
         difference = found["difference"]
@@ -58,16 +63,18 @@ def test_a_call_takes_its_result_and_little_more(run_inside):
         assert peak < (1.6 if "front" in name or "reference" in name else 1.4), name
 
 
-def test_models_are_compiled_once_for_all_noise_levels(run_inside):
-    found = run_inside("sparse_compile")
-    evaluations = 2 * found.pop("steps")
-    for name, counts in found.items():
+def test_models_are_compiled_once_for_all_noise_levels(compiled):
+    for name, counts in compiled["models"].items():
         graphs = counts["plain"]["graphs"]
         assert counts["sparse"]["graphs"] == graphs, name
         # Dense and sparse steps are two programs.
         assert counts["part"]["graphs"] == [2 * n for n in graphs], name
         assert {count["runs"] for count in counts.values()} == {counts["plain"]["runs"]}, f"{name}: no graph breaks"
-        assert counts["plain"]["runs"] % evaluations == 0
+        assert counts["plain"]["runs"] % (2 * compiled["steps"]) == 0
+
+
+def test_models_are_not_compiled_anew_for_prompts_of_other_lengths(compiled):
+    assert compiled["prompts"]["sparse"] == compiled["prompts"]["plain"]
 
 
 @pytest.mark.parametrize("shift", [1, 3, 12])

@@ -10,7 +10,7 @@ from stock_models import VARIANTS, build, sample
 
 compile_model = host_module("comfy_api.torch_helpers.torch_compile").set_torch_compile_wrapper
 LISTS = ("blocks", "double_blocks", "single_blocks")
-STEPS = 4
+STEPS, PROMPTS = 4, (20, 13, 9, 16)
 
 
 class Counter:
@@ -40,7 +40,20 @@ def compiled(model, kind, values, keys):
     return {"graphs": graphs, "runs": counter.runs}
 
 
-found = {"steps": STEPS}
+def compiled_for_prompts(model):
+    """Graphs after runs with prompts of several lengths, some of them under a mask."""
+    torch.compiler.reset()
+    clone, counter, graphs = model.clone(), Counter(), []
+    compile_model(clone, backend=counter)
+    for tokens in PROMPTS:
+        mask = torch.ones(1, tokens, dtype=torch.long)
+        mask[:, 2], mask[:, tokens // 2 :] = 0, 0
+        sample(clone, "hunyuan", {"attention_mask": mask}, steps=1, tokens=tokens)
+        graphs.append(counter.graphs)
+    return graphs
+
+
+found = {}
 for name in ("wan", "hunyuan holes"):
     kind, values = VARIANTS[name]
     model = with_override(build(kind))
@@ -50,5 +63,7 @@ for name in ("wan", "hunyuan holes"):
         found[f"{name} {how}"] = {"plain": compiled(model, kind, values, keys)}
         found[f"{name} {how}"]["sparse"] = compiled(patched(model), kind, values, keys)
         found[f"{name} {how}"]["part"] = compiled(patched(model, start_percent=0.4), kind, values, keys)
+model = with_override(build("hunyuan"))
+prompts = {"plain": compiled_for_prompts(model), "sparse": compiled_for_prompts(patched(model))}
 host_module("comfy.model_management").unload_all_models()
-answer(found)
+answer({"steps": STEPS, "models": found, "prompts": prompts})

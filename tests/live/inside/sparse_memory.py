@@ -60,7 +60,7 @@ def peak(*, references=0, front=0, text=0, text_first=False, opened=None, masked
 
 found = {"wan": peak(heads_first=False), "wan behind": peak(heads_first=False, references=1)}
 found["wan front"] = peak(heads_first=False, references=1, front=1)
-some = {"ones": slice(0, TEXT), "prefix": slice(0, 7), "holes": torch.empty(9, dtype=torch.long, device="meta")}
+some = {"ones": None, "holes": torch.empty(9, dtype=torch.long, device="meta")}
 for text_first in (False, True):
     order = "text first" if text_first else "image first"
     found[f"{order}, no mask"] = peak(text=TEXT, text_first=text_first)
