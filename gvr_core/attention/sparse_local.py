@@ -56,7 +56,9 @@ def sparse_local_attention(
         `b heads (t h w) d`.
     """
     needs_gradient = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
-    if q.device.type == "cpu" and dense is full_attention and shared is None and not needs_gradient:
+    is_plain = dense is full_attention and shared is None and not needs_gradient
+    # Compilers see through whole tensors, not through buffers that are used again.
+    if q.device.type == "cpu" and is_plain and not torch.compiler.is_compiling():
         at_once = bands_at_once(layout, q, extra_bytes)
         if at_once:
             return band_attention(q, k, v, layout, at_once)

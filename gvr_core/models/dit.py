@@ -150,14 +150,15 @@ class DiT(nn.Module):
         config = self.config
         check_inputs(config, x, context, condition, references, reference_times)
         timestep = per_sample("timestep", timestep, x)
-        noise_level = per_sample("condition noise level", 0.0 if noise_level is None else noise_level, x)
+        given_level = 0.0 if noise_level is None else noise_level
+        noise_level = per_sample("condition noise level", given_level, x)
         autocast = _is_autocast(x.device)
         dtype = torch.float32 if autocast else x.dtype
 
         terms, latent = None, x
         if config.residual_std is not None:
             sigma = timestep / TIMESTEPS
-            terms = precondition(x, condition, sigma=sigma, noise_level=noise_level, residual_std=config.residual_std)
+            terms = precondition(x, condition, sigma=sigma, noise_level=given_level, residual_std=config.residual_std)
             latent = terms.network_input
         elif config.condition_channels:
             latent = torch.cat([x, torch.zeros_like(x) if condition is None else condition.to(x.dtype)], dim=1)

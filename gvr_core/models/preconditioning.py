@@ -92,12 +92,7 @@ def precondition(
     wide = torch.promote_types(x.dtype, torch.float32)
     sigma = per_sample("sigma", sigma, x).reshape(-1, 1, 1, 1, 1)
     tau = per_sample("condition noise level", noise_level, x).reshape(-1, 1, 1, 1, 1)
-    outside = tau[(tau < 0) | (tau >= 1)]
-    if len(outside):
-        raise ValueError(
-            f"condition noise level is {outside[0].item():g}, expected 0 <= level < 1: "
-            "at 1 nothing of the condition is left to predict a residual to, use a lower level"
-        )
+    _check_level(noise_level)
     std = torch.tensor(residual_std, dtype=wide, device=x.device).reshape(1, -1, 1, 1, 1)
     anchor = condition.to(wide) / (1 - tau)
     return Preconditioned(
@@ -106,6 +101,18 @@ def precondition(
         sigma=sigma,
         std=torch.sqrt(std**2 + (tau / (1 - tau)) ** 2),
     )
+
+
+def _check_level(noise_level: float | Tensor) -> None:
+    # Values of a tensor are not known while a graph is made of the model.
+    if isinstance(noise_level, Tensor) and torch.compiler.is_compiling():
+        return
+    for level in noise_level.flatten().tolist() if isinstance(noise_level, Tensor) else [noise_level]:
+        if not 0 <= level < 1:
+            raise ValueError(
+                f"condition noise level is {level:g}, expected 0 <= level < 1: "
+                "at 1 nothing of the condition is left to predict a residual to, use a lower level"
+            )
 
 
 def check_condition(condition: Tensor, x: Tensor) -> None:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
-from gvr_core.attention import AttentionConfig, full_attention
+from gvr_core.attention import AttentionConfig
 from gvr_core.models.dit import DiT
+from gvr_core.models.dit_config import DiTConfig
 
-from .small_dit import PLAIN, latent, randomised, text
+from .small_dit import CASCADE, RESIDUAL, latent, randomised, text
 
 LAYERS = 9
 """More than the eight programs after which PyTorch gives up on a function."""
@@ -29,22 +30,20 @@ def fresh_compiler():
     torch._dynamo.reset()
 
 
-def model(attention: AttentionConfig, layers: int = LAYERS) -> DiT:
-    config = replace(PLAIN, num_layers=layers, condition_channels=PLAIN.latent_channels, attention=attention)
-    # Not the form for CPUs, but the one that runs on a GPU.
-    return randomised(DiT(config, dense=lambda q, k, v: full_attention(q, k, v))).eval()
+def model(config: DiTConfig, attention: AttentionConfig, layers: int = LAYERS) -> DiT:
+    return randomised(DiT(replace(config, num_layers=layers, attention=attention))).eval()
 
 
 def call(dit: DiT, timestep: float | Tensor = 500.0) -> Tensor:
-    x = latent(t=3, h=12, w=8, batch=1)
+    x, condition = (latent(seed, t=3, h=12, w=8, batch=1) for seed in (1, 5))
     with torch.no_grad():
-        return dit(x, timestep, text(batch=1), condition=latent(seed=5, t=3, h=12, w=8, batch=1))
+        return dit(x, timestep, text(batch=1), condition=condition, noise_level=0.2)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_layers_that_attend_alike_share_a_program(form):
     attention, programs = FORMS[form]
-    dit, counter = model(attention), CompileCounter()
+    dit, counter = model(CASCADE, attention), CompileCounter()
     expected = call(dit)
     for block in dit.blocks:
         block.compile(backend=counter, dynamic=False)
@@ -54,10 +53,11 @@ def test_layers_that_attend_alike_share_a_program(form):
     assert counter.frame_count == programs
 
 
-def test_the_whole_model_is_compiled_once_for_all_noise_levels():
-    dit, counter = model(FORMS["units"][0], layers=2), CompileCounter()
+@pytest.mark.parametrize("config", [CASCADE, RESIDUAL], ids=["plain", "residual"])
+def test_the_whole_model_is_compiled_once_for_all_noise_levels(config):
+    dit, counter = model(config, FORMS["units"][0], layers=2), CompileCounter()
     expected = [call(dit, timestep) for timestep in (900.0, 500.0, 100.0)]
-    compiled = torch.compile(dit, backend=counter, dynamic=False)
+    compiled = torch.compile(dit, backend=counter, dynamic=False, fullgraph=True)
     results = [call(compiled, torch.tensor([timestep])) for timestep in (900.0, 500.0, 100.0)]
     torch.testing.assert_close(results, expected, rtol=0, atol=1e-5)
     assert counter.frame_count == 1
