@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import tasks
 from .fit_config import FitConfig
-from .loop.batches import to_device
+from .loop.transfer import to_device
 from .loop.run import Run, make_accelerator
 from .memory_forecast import forecast, measure_pass
 

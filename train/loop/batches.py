@@ -1,4 +1,4 @@
-"""The samples of a process on their way to the device."""
+"""The samples of a process, one after the other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 if TYPE_CHECKING:
@@ -28,11 +26,6 @@ def load_groups(run: Run) -> Iterator[dict[str, Any]]:
         pin_memory=run.device.type == "cuda",
     )
     return iter(loader)
-
-
-def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its tensors on the device."""
-    return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
 
 def _init_worker(_: int) -> None:

@@ -19,13 +19,13 @@ from ..ema import Ema
 from ..fit_config import FitConfig
 from ..same_run import check_same_run
 from ..tasks import Task
-from .batches import to_device
 from .group_sampler import GroupSampler
 from .learning_rate import learning_rate
 from .loss_module import LossModule
 from .step_report import StepReport, merge
 from .stop_signal import StopSignal
 from .throughput import TokenMeter, peak_memory
+from .transfer import to_device
 from .update import Update, make_update
 
 log = logging.getLogger("gvr")

@@ -10,8 +10,8 @@ from accelerate.utils import gather_object
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import Dataset
 
-from .batches import to_device
 from .step_report import mean
+from .transfer import to_device
 
 if TYPE_CHECKING:
     from .run import Run
