@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import tasks
 from .fit_config import FitConfig
-from .loop.transfer import to_device
 from .loop.run import Run, make_accelerator
+from .loop.transfer import to_device
 from .memory_forecast import forecast, measure_pass
 
 DRAWS, BARS, WIDTH = 10_000, 20, 40
