@@ -73,7 +73,9 @@ def write_pairs(folder):
             offset, size = tar.add(about["key"], members)
             samples.append({**about, "offset": offset, "size": size})
     (folder / NULL_TEXT).write_bytes(save({"text": torch.randn(1, TEXT_DIM, generator=random)}))
-    stage.finish_shard(0, samples=samples, items=[{"clip": "0.mp4", "key": "0", "status": "kept"}], pictures={})
+    stage.finish_shard(
+        0, inputs="made by hand", samples=samples, items=[{"clip": "0.mp4", "key": "0", "status": "kept"}], pictures={}
+    )
     finish(stage)
 
 
