@@ -6,39 +6,44 @@ place, and that is told instead of nothing happening.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
+from ..gvr_core.models.blocks import TokenContext, run_block
+
 BLOCK = "double_block"
 
 
-def replace_blocks(blocks: Sequence[nn.Module], options: dict[str, Any]) -> list[nn.Module]:
-    """Puts the functions of `patches_replace` around the blocks that they name; `restore_blocks` undoes it.
+def block_runner(options: dict[str, Any]) -> Callable[..., Tensor]:
+    """What the cascade calls its blocks by: through the functions of `patches_replace`, where there are any.
+
+    The blocks themselves are left as they are: they may be compiled, or changed by others.
 
     Args:
-        blocks: of the cascade.
         options: transformer_options of the call.
-
-    Returns:
-        The blocks that have changed.
     """
     given = options.get("patches_replace", {}).get("dit", {})
-    changed = []
-    for layer, block in enumerate(blocks):
-        function = given.get((BLOCK, layer))
-        if function is not None:
-            block.forward = partial(_run, function, block.forward, options)
-            changed.append(block)
-    return changed
+    functions = {key[1]: function for key, function in given.items() if key[0] == BLOCK}
+    if not functions:
+        return run_block
 
+    def run(
+        number: int, block: nn.Module, x: Tensor, time: Tensor, text: Tensor | None, tokens: TokenContext
+    ) -> Tensor:
+        function = functions.get(number)
+        if function is None:
+            return block(x, time, text, tokens)
 
-def restore_blocks(blocks: Sequence[nn.Module]) -> None:
-    """The blocks as their class has them."""
-    for block in blocks:
-        del block.forward
+        def original_block(args: dict[str, Any]) -> dict[str, Tensor]:
+            return {"img": block(args["img"], args["vec"], args["txt"], tokens)}
+
+        # As ComfyUI's Wan model calls it.
+        args = {"img": x, "txt": text, "vec": time, "pe": tokens.rotary, "transformer_options": options}
+        return function(args, {"original_block": original_block})["img"]
+
+    return run
 
 
 def without_place(options: dict[str, Any], num_layers: int) -> list[str]:
@@ -52,15 +57,3 @@ def without_place(options: dict[str, Any], num_layers: int) -> list[str]:
     if options.get("rope_options"):
         found.append("rope_options")
     return sorted(found)
-
-
-def _run(
-    function: Callable, forward: Callable, options: dict[str, Any], x: Tensor, time: Tensor, text: Any, tokens: Any
-) -> Tensor:
-    """A block through a function of another pack, which is called as ComfyUI's Wan model calls it."""
-
-    def original_block(args: dict[str, Any]) -> dict[str, Tensor]:
-        return {"img": forward(args["img"], args["vec"], args["txt"], tokens)}
-
-    args = {"img": x, "txt": text, "vec": time, "pe": tokens.rotary, "transformer_options": options}
-    return function(args, {"original_block": original_block})["img"]

@@ -210,7 +210,7 @@ def _upsample(
     module, device = None, host.load_models()
     if cascade.upsampler is not None:
         module = cascade.upsampler.model
-        memory = module.inference_bytes(latent.shape[2], plan.latent_height, plan.latent_width)
+        memory = module.inference_bytes(latent, height=plan.latent_height, width=plan.latent_width)
         device = host.load_models(cascade.upsampler, memory=memory)
     with torch.inference_mode():
         result = upsample(cascade.process_latent_in(latent.to(device)), plan, upsampler=module)

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ..gvr_core.attention import attend, full_attention
 from ..gvr_core.geometry import LatentSpace, latent_space
+from ..gvr_core.models.blocks import run_block
 from ..gvr_core.models.dit import DiT
 from ..gvr_core.models.dit_config import DiTConfig
 from ..gvr_core.references import time_indices
 from . import host
-from .block_patches import replace_blocks, restore_blocks, without_place
+from .block_patches import block_runner, without_place
 from .stopwatch import Stopwatch
 
 log = logging.getLogger("gvr")
@@ -95,10 +96,12 @@ class CascadeDiT(DiT):
             video = references.shape[2] - reference_images
             _, times = time_indices(latent.shape[2], reference_images, video, self.config.reference_ranges)
         self._tell(transformer_options)
-        timed = None if self.stopwatch is None else self.stopwatch.begin(latent, references, self.attention)
+        timed = None
+        if self.stopwatch is not None and not self._is_compiled():
+            timed = self.stopwatch.begin(latent, references, self.attention)
         if timed is not None:
             self.attend = timed.attend
-        replaced = replace_blocks(self.blocks, transformer_options)
+        self.run_block = block_runner(transformer_options)
         try:
             return super().forward(
                 latent,
@@ -110,11 +113,17 @@ class CascadeDiT(DiT):
                 reference_times=times,
             )
         finally:
-            restore_blocks(replaced)
             # The options hold other packs' tensors, which must not outlive the call.
             self.dense, self.attention, self.attend = full_attention, self.config.attention, attend
+            self.run_block = run_block
             if timed is not None:
                 self.stopwatch.end(timed)
+
+    def _is_compiled(self) -> bool:
+        """Whether the model or its blocks go through torch.compile: clocks have no place in what is compiled."""
+        if torch.compiler.is_compiling():
+            return True
+        return any(hasattr(b, "_orig_mod") or getattr(b, "_compiled_call_impl", None) for b in self.blocks)
 
     def _tell(self, transformer_options: dict[str, Any]) -> None:
         """Warns, once for each model, of patches that can have no effect."""

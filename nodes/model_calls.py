@@ -55,7 +55,9 @@ def read_layout(model: Any, x: Tensor, values: dict[str, Any]) -> VideoLayout | 
     found = {name: _tokens(value, patch) for name, value in values.items() if name in REFERENCES and value is not None}
     frames = {name: size[0] for name, size in found.items() if size[1:] == (h, w)}
     front, behind = frames.get("ref_latent", 0) if is_joint else 0, 0
-    if not is_joint and not is_cascade:
+    if is_cascade:
+        behind = values["references"].shape[2] if values.get("references") is not None else 0
+    elif not is_joint:
         behind, reference = frames.get("time_dim_concat", 0), frames.get("reference_latent", 0)
         if hasattr(model, "patch_embedding_pose"):
             front = reference

@@ -1,7 +1,7 @@
-"""What the sparse attention patch does inside of one call of a Wan or HunyuanVideo model.
+"""What the sparse attention patch does inside of one call of a Wan or HunyuanVideo model, or of a cascade.
 
-It puts a function in front of the attention backend (behind those of other packs, which it calls for the inner
-attention), and one around each block, which tells the layer.
+In the host's models it puts a function in front of the attention backend (behind those of other packs, which it calls
+for the inner attention), and one around each block, which tells the layer.
 
 Where the model or its blocks are compiled, this is traced with them. So nothing here reads a tensor, logs, or keeps a
 number from block to block that the compiled code would see change: each change would compile it anew.
@@ -21,6 +21,29 @@ from .model_calls import VideoLayout
 from .sparse_report import Note
 from .text_mask import OpenText, all_text, read_joint_mask
 from .video_attention import VideoAttention
+
+
+@dataclass(eq=False)
+class CascadeCall:
+    """One call of a cascade, which is sparse by itself when it is told the form.
+
+    Attributes:
+        config: form of the attention.
+        layers: blocks of the model.
+        other: the attention override that was there before.
+        is_covered: whether a patch of ours connected later takes its place.
+    """
+
+    config: AttentionConfig
+    layers: int
+    other: Callable | None
+    is_covered: bool = False
+
+    def finish(self) -> list[Note]:
+        """All notes of the call."""
+        if self.is_covered:
+            return [Note("covered")] * self.layers
+        return [Note("dense_blocks" if n in self.config.dense_layers else "sparse") for n in range(self.layers)]
 
 
 @dataclass(eq=False)

@@ -16,13 +16,13 @@ from ..gvr_core.attention import AttentionConfig
 from . import host
 from .model import ATTENTION, CascadeDiT
 from .model_calls import VideoLayout, find_options, read_layout, replace_argument
-from .patched_call import PatchedCall
+from .patched_call import CascadeCall, PatchedCall
 from .sparse_report import Note, Report
 from .text_mask import OpenText, read_text_mask
 
 KEY = "gvr_sparse_attention"
 """Of the wrappers, and of transformer_options: the `PatchedCall` that another node of ours has put there."""
-LEAST_EXTRA, MOST_EXTRA = 2**26, 2**30
+LEAST_EXTRA, MOST_EXTRA = 2**28, 2**30
 """Bounds in bytes of the memory that one attention call may take for copies."""
 FORWARDS = ("forward", "_forward", "forward_orig")
 """Methods of the host's models that other packs put their own in place of."""
@@ -109,7 +109,11 @@ class SparsePatch:
         layout, notes = read_layout(model, x, values), []
         if layout is None:
             notes.append(Note("kind"))
-            self.report.details["kind"] = f"{self.report.name} is not a Wan or HunyuanVideo model"
+            is_picture = x.ndim == 4
+            kind = (
+                "it samples a picture, not a video" if is_picture else f"{self.report.name} is no Wan or HunyuanVideo"
+            )
+            self.report.details["kind"] = kind
         elif layout.video_length < self.min_tokens:
             notes.append(Note("short"))
             self.report.details["short"] = f"{layout.video_length} tokens are fewer than min_tokens, {self.min_tokens}"
@@ -136,20 +140,16 @@ class SparsePatch:
         if options is None:
             evaluation.notes.append(Note("options"))
             return executor(*args, **kwargs)
-        changed = {**options}
-        if isinstance(model, CascadeDiT):
-            changed[ATTENTION] = self.config
-            args, kwargs = replace_argument(args, kwargs, options, changed)
-            kinds = ["dense_blocks" if n in self.config.dense_layers else "sparse" for n in range(len(model.blocks))]
-            evaluation.notes.extend([Note(kind) for kind in kinds])
-            return executor(*args, **kwargs)
-        covered = options.get(KEY)
-        other = options.get(host.OVERRIDE)
+        changed, covered, other = {**options}, options.get(KEY), options.get(host.OVERRIDE)
         if covered is not None:
             covered.is_covered, other = True, covered.other
-        call = PatchedCall(self.config, evaluation.layout, evaluation.extra_bytes, other, evaluation.opened)
-        changed[KEY], changed[host.OVERRIDE] = call, call.override
-        changed["patches_replace"] = call.replace_blocks(model, options.get("patches_replace", {}))
+        if isinstance(model, CascadeDiT):
+            call = CascadeCall(self.config, len(model.blocks), other)
+            changed[KEY], changed[ATTENTION] = call, self.config
+        else:
+            call = PatchedCall(self.config, evaluation.layout, evaluation.extra_bytes, other, evaluation.opened)
+            changed[KEY], changed[host.OVERRIDE] = call, call.override
+            changed["patches_replace"] = call.replace_blocks(model, options.get("patches_replace", {}))
         args, kwargs = replace_argument(args, kwargs, options, changed)
         out = executor(*args, **kwargs)
         evaluation.notes.extend(call.finish())

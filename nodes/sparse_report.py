@@ -58,7 +58,9 @@ class Report:
                 self.details["tokens"] = f"{note.tokens} tokens are not {size}, the model has others beside the video"
 
     def say(self, start_percent: float, end_percent: float) -> None:
-        """One line in the log."""
+        """One line in the log; none where nothing ran, as in a part of a schedule without a step."""
+        if not self.calls:
+            return
         sparse = self.counts["sparse"]
         reasons = {kind: n for kind, n in self.counts.items() if kind not in ("sparse", "block")}
         words = [self._word(kind) for kind in reasons]
@@ -72,7 +74,7 @@ class Report:
             log.info("Sparse Local Attention: %s", "; ".join(parts))
         elif reasons:
             log.info("Sparse Local Attention: attention stays dense, %s", ", ".join(words))
-        elif self.calls and not self.inside:
+        elif not self.inside:
             log.info(
                 "Sparse Local Attention: attention stays dense, no model call is between start_percent %s and "
                 "end_percent %s",

@@ -82,9 +82,6 @@ class Stopwatch:
     def begin(self, x: Tensor, references: Tensor | None, attention: AttentionConfig) -> Timed | None:
         """Starts the clock for an evaluation; None where this one is not timed."""
         device = x.device
-        # Clocks have no place in a compiled graph, and each run would compile it anew.
-        if torch.compiler.is_compiling():
-            return None
         if not self.is_running or device.type not in DEVICES or len(self.timed) > MOST:
             return None
         _, rows, columns = self.config.patch_size

@@ -192,6 +192,13 @@ class Block(nn.Module):
         return self.spatial_attn.output(y)
 
 
+def run_block(
+    number: int, block: nn.Module, x: Tensor, time: Tensor, text: Tensor | None, tokens: TokenContext
+) -> Tensor:
+    """The tokens after block `number`; see `Block.forward`."""
+    return block(x, time, text, tokens)
+
+
 class Head(nn.Module):
     """Final norm, modulation and projection of a token to the latent cells of its patch."""
 

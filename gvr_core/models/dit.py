@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..attention import DenseAttention, TokenGrid, attend, full_attention
-from .blocks import Block, Head, TokenContext, sinusoid, zero_parameters
+from .blocks import Block, Head, TokenContext, run_block, sinusoid, zero_parameters
 from .dit_config import DiTConfig
 from .dit_inputs import check_inputs
 from .preconditioning import per_sample, precondition
@@ -37,6 +37,7 @@ class DiT(nn.Module):
         dense: the attention operation, `(q, k, v)` on `b heads n d`; read at every call, a host may set it.
         attention: form of the 3-D attention, the config's; read at every call, a host may set another one.
         attend: the 3-D attention itself, `attention.attend`; read at every call, a host may set one that measures it.
+        run_block: calls a block, `run_block`; read at every call, a host may set one that lets others take its place.
         gradient_checkpointing: set it to True to recompute each block in the backward pass instead of keeping its
             activations; the gradients are the same.
     """
@@ -62,6 +63,7 @@ class DiT(nn.Module):
         """
         super().__init__()
         self.config, self.attention, self.dense, self.attend = config, config.attention, dense, attend
+        self.run_block = run_block
         self.gradient_checkpointing = False
         factory = {"device": device, "dtype": dtype}
         dim, patch = config.dim, config.patch_size
@@ -182,14 +184,14 @@ class DiT(nn.Module):
         tokens = rearrange(tokens, "b d t h w -> b (t h w) d").contiguous()
         text = None if context is None else self.text_embedding(context.to(dtype)).to(dtype)
         time, time_table = self._embed_time(timestep, noise_level, dtype, autocast)
-        for block, layer in zip(self.blocks, layout.for_layers(len(self.blocks)), strict=True):
+        for number, (block, layer) in enumerate(zip(self.blocks, layout.for_layers(len(self.blocks)), strict=True)):
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 # Nothing in a block is random, so the generators' states need not be kept.
                 tokens = checkpoint(
                     block, tokens, time_table, text, layer, use_reentrant=False, preserve_rng_state=False
                 )
             else:
-                tokens = block(tokens, time_table, text, layer)
+                tokens = self.run_block(number, block, tokens, time_table, text, layer)
 
         # The references, which come last, are cut off.
         patches = self.head(tokens[:, : x.shape[2] * height * width], time)

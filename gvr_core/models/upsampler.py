@@ -175,11 +175,15 @@ class LatentUpsampler(nn.Module):
         ]
         return bands[0] if len(bands) == 1 else torch.cat(bands, dim=-2)
 
-    def inference_bytes(self, frames: int, height: int, width: int) -> int:
-        """About what enlarging one latent to `frames height width` takes at its peak without gradients, float32."""
-        rows = self._band_rows(frames, width) + 2 * self._reach
-        low_and_band = frames * width * (height // 4 + min(rows, height))
-        return 4 * low_and_band * (5 * self.config.hidden + 6 * latent_space(self.config.space).channels)
+    def inference_bytes(self, latent: Tensor, *, height: int, width: int) -> int:
+        """About what enlarging `b c t h w` to `height` x `width` takes at its peak without gradients, in float32."""
+        hidden, channels = self.config.hidden, latent.shape[1]
+        frames = latent.shape[0] * latent.shape[2]
+        low = frames * latent.shape[3] * latent.shape[4]
+        rows = min(self._band_rows(frames, width) + 2 * self._reach, height)
+        # Low stage: five maps of the hidden width at once. Band: four, those of the linear map, and the low features.
+        band = frames * rows * width * (4 * hidden + 6 * channels) + low * hidden
+        return 4 * (max(5 * low * hidden, band) + frames * height * width * channels)
 
     @property
     def _reach(self) -> int:

@@ -93,8 +93,8 @@ def test_control_blocks_are_layers_of_their_own(runs):
 
 
 def test_copies_take_a_quarter_of_what_is_free(runs):
-    """As powers of two, and never more than 1 GiB nor less than 64 MiB."""
-    assert runs["bounds"] == {"0": [2**26], str(2**30): [2**28], str(3 * 2**30): [2**29], str(2**37): [2**30]}
+    """As powers of two, and never more than 1 GiB nor less than 256 MiB."""
+    assert runs["bounds"] == {"0": [2**28], str(2**30): [2**28], str(3 * 2**30): [2**29], str(2**37): [2**30]}
 
 
 def test_a_mask_is_read_once(runs):
@@ -111,6 +111,15 @@ def test_every_run_says_what_was_done(runs):
     assert runs["short"] == [DENSE.format("288 tokens are fewer than min_tokens, 289")]
     assert runs["never"] == [DENSE.format("no model call is between start_percent 0.99 and end_percent 1.0")]
     assert sorted(runs["two"]) == sorted([SPARSE.format(4, 4, "100.0"), DENSE.format(later)])
+
+
+def test_a_cascade_says_what_was_done(runs):
+    """Windows are whole frames: two of three, and with a reference three of four."""
+    later = "another Sparse Local Attention, connected later, takes its place"
+    assert runs["cascade"] == [SPARSE.format(6, 6, 66.7)]
+    assert runs["cascade, reference"] == [SPARSE.format(6, 6, "75.0")]
+    assert sorted(runs["cascade, two"]) == sorted([DENSE.format(later), DENSE.format("as dense_blocks says")])
+    assert runs["cascade, no step"] == []
 
 
 @pytest.mark.parametrize("method", ["forward", "forward_orig"])

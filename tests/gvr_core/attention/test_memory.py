@@ -9,7 +9,7 @@ from torch import Tensor
 from gvr_core.attention import AttentionConfig, SharedTokens, TokenGrid, attend
 from gvr_core.attention.sparse_local import EXTRA_BYTES
 
-from .live_bytes import LiveBytes
+from ..live_bytes import LiveBytes
 
 HD_77, UHD_77 = TokenGrid(20, 0, 68, 120), TokenGrid(20, 0, 135, 240)
 SPARSE = AttentionConfig(kind="sparse_local")

@@ -8,6 +8,10 @@ from gvr_core.geometry import latent_space, plan_upscale
 from gvr_core.models import upsampler as module
 from gvr_core.models.upsampler import LatentUpsampler, UpsamplerConfig, bilinear
 
+from ..live_bytes import LiveBytes
+
+HOST_SIZES = [(20, 270, 480, 1.0), (20, 270, 480, 2.0), (20, 270, 480, 4.5), (39, 136, 240, 1.0), (20, 136, 240, 2.25)]
+"""Latent frames, rows and columns of 4K and 1080p, and the factor."""
 CONFIG = UpsamplerConfig(space="nano", hidden=16, low_blocks=1, high_blocks=1)
 
 
@@ -89,3 +93,16 @@ def test_bands_of_rows_show_no_cut(scale, high_blocks, monkeypatch):
     assert sum(heights) == height
     assert len(heights) >= 2
     torch.testing.assert_close(banded, whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("hidden", "low_blocks", "high_blocks"), [(192, 5, 2), (128, 3, 1)])
+@pytest.mark.parametrize(("t", "height", "width", "scale"), HOST_SIZES)
+def test_the_memory_it_asks_for_is_what_it_takes(hidden, low_blocks, high_blocks, t, height, width, scale):
+    config = UpsamplerConfig(space="nano", hidden=hidden, low_blocks=low_blocks, high_blocks=high_blocks)
+    with torch.device("meta"):
+        upsampler = LatentUpsampler(config)
+        x = torch.empty(1, 48, t, int(height / scale), int(width / scale))
+    with torch.inference_mode(), LiveBytes(x, *upsampler.parameters()) as live:
+        upsampler(x, scale=scale, height=height, width=width)
+    asked = upsampler.inference_bytes(x, height=height, width=width)
+    assert live.peak <= asked <= 1.6 * live.peak

@@ -1,6 +1,6 @@
 """How often PyTorch compiles the cascade behind ComfyUI's TorchCompileModel: graphs after each run.
 
-The backend only counts, so no compiler is needed. Attention is dense: that of windows is cut in pieces of its own.
+The backend only counts, so no compiler is needed.
 """
 
 import torch
@@ -23,7 +23,8 @@ def run(model):
     )
 
 
-def measure(model):
+def measure(model, keys=("diffusion_model",)):
+    torch._dynamo.reset()
     graphs, counts = [], []
 
     def count(graph, inputs):
@@ -32,7 +33,7 @@ def measure(model):
 
     expected = run(model)
     compiled = model.clone()
-    helpers.set_torch_compile_wrapper(model=compiled, backend=count)
+    helpers.set_torch_compile_wrapper(model=compiled, backend=count, keys=list(keys))
     difference = 0.0
     for _ in range(RUNS):
         difference = max(difference, float((run(compiled) - expected).abs().max()))
@@ -40,6 +41,27 @@ def measure(model):
     return {"graphs": counts, "difference": difference, "std": float(expected.std())}
 
 
-model = loading.load_cascade(cascade.nano_path(), dtype=torch.float32)
-model.model_options["transformer_options"][model_file.ATTENTION] = attention.AttentionConfig(kind="full")
-answer(measure(model))
+def patched(model):
+    """With the second block left out, as SkipLayerGuidance does."""
+    clone = model.clone()
+    clone.set_model_patch_replace(lambda args, _: args, "dit", "double_block", 1)
+    return clone
+
+
+def dense():
+    model = loading.load_cascade(cascade.nano_path(), dtype=torch.float32)
+    model.model_options["transformer_options"][model_file.ATTENTION] = attention.AttentionConfig(kind="full")
+    return model
+
+
+watched = dense()
+blocks = [f"diffusion_model.blocks.{n}" for n in range(len(watched.model.diffusion_model.blocks))]
+answer(
+    {
+        "whole": measure(watched),
+        "whole, own windows": measure(loading.load_cascade(cascade.nano_path(), dtype=torch.float32)),
+        "blocks": measure(dense(), blocks),
+        "whole, a block replaced": measure(patched(dense())),
+        "blocks, one replaced": measure(patched(dense()), blocks),
+    }
+)

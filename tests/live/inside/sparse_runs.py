@@ -15,6 +15,7 @@ backend = host_module("comfy.ldm.modules.attention").optimized_attention
 easy_cache = host_module("comfy_extras.nodes_easycache").EasyCacheNode.execute
 windows = host_module("comfy_extras.nodes_context_windows").WanContextWindowsManualNode.execute
 shift = host_module("comfy_extras.nodes_model_advanced").ModelSamplingSD3().patch
+sampling, samplers = host_module("comfy.sample"), host_module("comfy.samplers")
 lines, found = Lines(), {}
 
 
@@ -74,7 +75,29 @@ def waits(name):
     return counts
 
 
+def cascade_run(model, *, references=0, sigmas=(1.0, 0.0)):
+    """A run of a cascade on 3 frames of 4 x 4 tokens; the log's lines."""
+    latent = torch.zeros(1, 48, 3, 8, 8)
+    values = {"concat_latent_image": latent, "gvr_noise_level": 0.1}
+    if references:
+        values |= {"gvr_references": torch.zeros(1, 48, references, 8, 8), "gvr_reference_images": references}
+    conditioning, sampler = [[torch.zeros(1, 1, 1), values]], samplers.sampler_object("euler")
+    lines.take()
+    sampling.sample_custom(
+        model, latent, 1.0, sampler, torch.tensor(sigmas), conditioning, conditioning, latent, disable_pbar=True
+    )
+    return lines.take()
+
+
 with torch.inference_mode():
+    nano = pack_module("nodes.model_loading").load_cascade(
+        pack_module("gvr_core.cascade").nano_path(), dtype=torch.float32
+    )
+    found["cascade"] = cascade_run(patched(nano))
+    found["cascade, reference"] = cascade_run(patched(nano), references=1)
+    found["cascade, two"] = cascade_run(patched(patched(nano), dense_blocks="0-99"))
+    found["cascade, no step"] = cascade_run(patched(nano), sigmas=(0.5,))
+
     window = {"start_percent": 0.25, "end_percent": 0.65}
     model = build("wan")
     for number in (1.0, 3.0, 12.0):
