@@ -68,18 +68,29 @@ def run(arguments: argparse.Namespace, plan: Plan) -> None:
     part, parts = part_of_run(arguments.shard, os.environ)
     stage, work, length = plan(config)
     mine = range(part, stage.shards, parts)
-    missing = [shard for shard in mine if not stage.is_done(shard, work.inputs)]
-    stale = sum(stage.is_done(shard) for shard in missing)
-    if stale:
-        print(f"{stale} shards are made again: what they were made from has changed")
-    if len(missing) < len(mine):
-        print(f"{len(mine) - len(missing)} of {len(mine)} shards are there already, {len(missing)} to make")
-    unit = "clip" if arguments.command == "prepare" else "sample"
-    total = sum(length(shard) for shard in missing)
-    with tqdm(total=total, desc=arguments.command, unit=unit, disable=not missing) as bar:
-        run_shards(work, missing, engine=arguments.engine, workers=arguments.workers, advance=bar.update)
-    # Every job looks at all shards at its end: at their samples, not at 840,000 clips again.
-    finish(stage, None if arguments.command == "prepare" else work.inputs)
+    # A look at 840,000 clips takes long: workers do it, see PrepareShard. A look at samples is one at their manifest.
+    looks_at_clips = arguments.command == "prepare"
+    missing = [shard for shard in mine if not stage.is_done(shard, None if looks_at_clips else work.inputs)]
+    if not looks_at_clips:
+        _tell_made_again(sum(stage.is_done(shard) for shard in missing))
+    there = sorted({*mine} - {*missing})
+    if there:
+        rest = "; their clips are looked at for changes" if looks_at_clips else ""
+        print(f"{len(there)} of {len(mine)} shards are there already, {len(missing)} to make{rest}")
+    before, unit = [stage.versions([shard]) for shard in there], "clip" if looks_at_clips else "sample"
+    shards = list(mine) if looks_at_clips else missing
+    total = sum(length(shard) for shard in shards)
+    with tqdm(total=total, desc=arguments.command, unit=unit, disable=not shards) as bar:
+        run_shards(work, shards, engine=arguments.engine, workers=arguments.workers, advance=bar.update)
+    if looks_at_clips:
+        _tell_made_again(sum(stage.versions([shard]) != old for shard, old in zip(there, before, strict=True)))
+    # Every job looks at all shards at its end: at their samples, not at the clips again.
+    finish(stage, None if looks_at_clips else work.inputs)
+
+
+def _tell_made_again(count: int) -> None:
+    if count:
+        print(f"{count} shards are made again: what they were made from has changed")
 
 
 def finish(stage: Stage, inputs: Callable[[int], str] | None = None) -> None:
@@ -93,7 +104,9 @@ def finish(stage: Stage, inputs: Callable[[int], str] | None = None) -> None:
         inputs: tells what a shard would be made from now; None to take shards that are there as they are.
     """
     while True:
-        left = sum(not stage.is_done(shard, inputs) for shard in range(stage.shards))
+        # All jobs of an array but the last one end here: they open no manifest.
+        left = sum(not stage.is_there(shard) for shard in range(stage.shards))
+        left = left or sum(not stage.is_done(shard, inputs) for shard in range(stage.shards))
         if left:
             print(f"{stage.folder}: {stage.shards - left} of {stage.shards} shards; the index follows with the last")
             return

@@ -13,7 +13,7 @@ from gvr_core.video import VideoInfo
 
 from ..data import resize_short_side
 from .config import FilterConfig
-from .source_clips import Clip, ClipError, UnfitError
+from .source_clips import Clip, ClipError, UnfitError, tool_errors
 
 PREVIEW_SIDE = 120
 """Rows of the small picture for the report."""
@@ -52,6 +52,7 @@ def measure_clip(clip: Clip, config: FilterConfig, quality: Callable[[np.ndarray
     Raises:
         ClipError: the clip is damaged.
         UnfitError: its pixels are not what they seem.
+        ToolError: the quality measure does not work.
     """
     info = clip.info()
     _check_pixels(info)
@@ -66,7 +67,8 @@ def measure_clip(clip: Clip, config: FilterConfig, quality: Callable[[np.ndarray
             lumas.append(float(gray.mean()))
             laplacians.append(float(cv2.Laplacian(gray, cv2.CV_64F).var()))
             if quality is not None:
-                score = quality(small)
+                with tool_errors("the measure of picture quality", clip.name):
+                    score = quality(small)
                 if math.isfinite(score):  # PIQE of a frame without any texture is 0/0
                     qualities.append(score)
             previews.append(resize_short_side(frame, PREVIEW_SIDE))

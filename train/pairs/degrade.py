@@ -125,8 +125,8 @@ class DegradeShard:
         return bool(set(MODEL_GUIDED) & set(self.config.degrade.variants)) and self.config.encode.device != "cpu"
 
     def inputs(self, shard: int) -> str:
-        """Stands for the samples a shard is made from. Raises ValueError: they are not all there."""
-        return self.source.manifest_digest(shard)
+        """Stands for the samples a shard is made from. Raises ValueError: they were never all there."""
+        return self.source.origin(shard)[1]
 
     def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
         """Make shard number `shard`; `advance` is told of every sample. Returns the number of samples."""

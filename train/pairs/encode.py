@@ -92,14 +92,15 @@ class EncodeShard:
         """Stands for the samples and variants a shard is made from.
 
         Raises:
-            ValueError: they are not all there, or the variants were made from other samples than are there now.
+            ValueError: they were never all there, or the variants were made from other samples than are there now.
         """
-        if self.degraded.made_from(shard) != self.clips.manifest_digest(shard):
+        made_from, degraded = self.degraded.origin(shard)
+        if made_from != self.clips.origin(shard)[1]:
             raise ValueError(
                 f"{self.degraded.manifest(shard)} was made from other samples than are in {self.clips.folder} now, "
                 "which were prepared again: degrade again"
             )
-        return self.degraded.manifest_digest(shard)
+        return degraded
 
     def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
         """Make shard number `shard`; `advance` is told of every sample. Returns the number of samples."""

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 _BLOCK = 16384
-"""Bytes read at the beginning, in the middle and at the end: captions whole, of a video its tables of frames."""
+"""Bytes read at the beginning, in the middle and at the end: small files whole, of a video its tables of frames."""
 
 
 def fingerprint(path: Path) -> str:
@@ -39,6 +39,9 @@ def _add_blocks(content: hashlib._Hash, path: Path, size: int) -> None:
     if not path.is_file():  # a folder in a folder has no blocks, and a pipe would wait for ever
         return
     with path.open("rb") as file:
+        if size <= 3 * _BLOCK:
+            content.update(file.read(3 * _BLOCK))
+            return
         for start in (0, max(0, size // 2 - _BLOCK // 2), max(0, size - _BLOCK)):
             file.seek(start)
             content.update(file.read(_BLOCK))

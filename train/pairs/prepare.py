@@ -25,7 +25,7 @@ from .config import PairsConfig
 from .cutting import Cut, choose_bucket, plan_cuts
 from .picture_quality import load_quality, resolve_quality
 from .sample_videos import cut_clip
-from .source_clips import Clip, ClipError, ClipsGoneError, UnfitError
+from .source_clips import Clip, ClipError, ClipsGoneError, ToolError, UnfitError, tool_errors
 from .stage import Stage, digest, make_stage, to_json
 from .storage import StorageError
 from .tar_shards import TarShard, new_shard
@@ -77,22 +77,30 @@ class PrepareShard:
         return self.clips[shard * self.config.clips_per_shard : (shard + 1) * self.config.clips_per_shard]
 
     def inputs(self, shard: int) -> str:
-        """Stands for the contents of a shard's clips, their captions, masks and sources."""
-        return digest([clip.fingerprint() for clip in self.clips_of(shard)])
+        """Stands for the contents of a shard's clips and of what is read beside them."""
+        used = {"masks": self.config.cut.references, "source": self.config.cut.reference_video}
+        return digest([clip.fingerprint(**used) for clip in self.clips_of(shard)])
 
     def __call__(self, shard: int, advance: Callable[[int], object] = lambda n: None) -> int:
-        """Make shard number `shard`; `advance` is told of every clip that is done. Returns the number of clips."""
+        """Make shard number `shard` unless it is there and its clips are the same; `advance` is told of every clip
+        that is done. Returns the number of clips."""
         config, quality_name = self.config, self.stage.settings["filter"]["quality"]
-        inputs, quality = self.inputs(shard), cached_quality(quality_name)
+        clips, inputs = self.clips_of(shard), self.inputs(shard)
+        if self.stage.is_done(shard, lambda _: inputs):
+            advance(len(clips))
+            return len(clips)
+        quality = cached_quality(quality_name)
+        surprises: list[Exception] = []
         samples: list[dict[str, Any]] = []
         items: list[dict[str, Any]] = []
         pictures: dict[str, str] = {}
         with new_shard(self.stage.tar(shard)) as tar:
-            for clip in self.clips_of(shard):
+            for clip in clips:
                 before, item = tar.size, {"clip": clip.name, "samples": 0}
                 try:
                     measures = measure_clip(clip, config.filter, quality)
-                    pictures[clip.name] = picture(measures.preview)
+                    with tool_errors("the JPEG encoder", clip.name):
+                        pictures[clip.name] = picture(measures.preview)
                     item |= _figures(measures, quality_name)
                     reason = rejection(measures, config.filter, quality_name)
                     found = [] if reason else list(self._samples(clip, measures, quality_name, tar))
@@ -102,24 +110,38 @@ class PrepareShard:
                     if found:
                         item["has_caption"] = bool(found[0]["caption"])
                     samples += found
-                except (StorageError, ClipsGoneError):
+                except (StorageError, ClipsGoneError, ToolError):
                     raise
                 except Exception as error:  # noqa: BLE001 - no library's surprise at one clip of a million ends a run
                     tar.cut_back(before)
                     item |= self._left_out(clip, error) | {"samples": 0}
+                    if not isinstance(error, ClipError | UnfitError):
+                        surprises.append(error)
                 items.append(item)
                 advance(1)
+            if len(surprises) == len(clips) > 1 and len({type(error) for error in surprises}) == 1:
+                raise ToolError(
+                    f"all {len(clips)} clips of {self.stage.tar(shard).name} failed alike, {clips[-1].name} with "
+                    f"{type(surprises[-1]).__name__}: {surprises[-1]}: that is hardly a fault of the clips. Mend it, "
+                    "then give the same command again"
+                )
         self.stage.finish_shard(shard, inputs=inputs, samples=samples, items=items, pictures=pictures)
         return len(items)
 
     def _left_out(self, clip: Clip, error: Exception) -> dict[str, str]:
         """What becomes of a clip that raised something. Raises what was not the clip's fault."""
-        if clip.is_gone():
-            raise ClipsGoneError(f"{clip.path} is not there any more: is the disk still mounted?") from error
+        if _is_of_memory(error):
+            raise StorageError(
+                f"this machine could not go on at {clip.name}: {str(error) or 'no memory'}: use fewer "
+                "--workers, or put an empty file in the place of a clip for which no machine has room, then give the "
+                "same command again"
+            ) from error
         if _errnos(error) & _OF_THE_MACHINE:
             raise StorageError(
                 f"this machine could not go on at {clip.name}: {error}: mend that, then give the same command again"
             ) from error
+        if clip.is_gone():
+            raise ClipsGoneError(f"{clip.path} is not there any more: is the disk still mounted?") from error
         if isinstance(error, UnfitError):
             return {"status": DROPPED, "reason": readable(str(error))}
         kind = "" if isinstance(error, ClipError) else f"{type(error).__name__}: "
@@ -190,13 +212,22 @@ def _figures(measures: Measures, quality_name: str) -> dict[str, Any]:
     }
 
 
-def _errnos(error: BaseException | None) -> set[int]:
+def _errnos(error: BaseException) -> set[int]:
     """What the system said, if an error or one of its causes came from there."""
-    numbers = set()
+    return {cause.errno for cause in _causes(error) if getattr(cause, "errno", None) is not None}
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    return errno.ENOMEM in _errnos(error) or any(
+        isinstance(cause, MemoryError) or (isinstance(cause, cv2.error) and cause.code == cv2.Error.StsNoMem)
+        for cause in _causes(error)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        numbers.add(getattr(error, "errno", None))
+        yield error
         error = error.__cause__
-    return numbers - {None}
 
 
 def picture(frame: np.ndarray, quality: int = 80) -> str:

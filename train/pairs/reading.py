@@ -29,7 +29,7 @@ class StageSamples(Dataset):
             ValueError: the stage is not there or not finished.
         """
         self.folder = Path(folder)
-        self.settings = open_stage(self.folder, command).settings
+        self.settings = open_stage(self.folder, command, any_format=True).settings
         if self.settings["command"] != command:
             raise ValueError(f"{folder} was made by {self.settings['command']}, expected {command}: give its folder")
         self.table = read_index(self.folder / "index.parquet")

@@ -11,9 +11,10 @@ import numpy as np
 
 from .cutting import Cut, fit
 from .lossless_video import LosslessWriter
-from .source_clips import Clip, ClipError
+from .source_clips import Clip, ClipError, tool_errors
 
 Window = TypeVar("Window")
+WRITER = "the writer of lossless videos (libx264rgb of FFmpeg)"
 
 
 def cut_clip(
@@ -43,7 +44,8 @@ def _read(
     """The videos of the windows (first frame, length), and the reference pictures of the cuts by frame number."""
     if not windows:
         return {}, {}
-    writers = {window: LosslessWriter(width=bucket[0], height=bucket[1], fps=fps) for window in windows}
+    with tool_errors(WRITER, clip.name):
+        writers = {window: LosslessWriter(width=bucket[0], height=bucket[1], fps=fps) for window in windows}
     videos: dict[Window, bytes] = {}
     wanted = {cut.reference for cut in cuts if cut.reference is not None}
     references: dict[int | None, dict[str, bytes]] = {}
@@ -52,15 +54,16 @@ def _read(
         running = [window for window, (start, length) in windows.items() if start <= number < start + length]
         if running or number in wanted:
             fitted = fit(frame, bucket)
-            for window in running:
-                writers[window].write(fitted)
-                if number == sum(windows[window]) - 1:
-                    videos[window] = writers.pop(window).finish()
+            with tool_errors(WRITER, clip.name):
+                for window in running:
+                    writers[window].write(fitted)
+                    if number == sum(windows[window]) - 1:
+                        videos[window] = writers.pop(window).finish()
             if number in wanted:
-                references[number] = {"reference.png": _png(fitted[..., ::-1])}
+                references[number] = {"reference.png": _png(clip, fitted[..., ::-1])}
                 mask = clip.mask_at(number)
                 if mask is not None:
-                    references[number]["reference_mask.png"] = _png(fit(mask, bucket, is_mask=True))
+                    references[number]["reference_mask.png"] = _png(clip, fit(mask, bucket, is_mask=True))
         if number == last:
             return videos, references
     raise ClipError(
@@ -70,5 +73,6 @@ def _read(
     )
 
 
-def _png(picture: np.ndarray) -> bytes:
-    return cv2.imencode(".png", picture)[1].tobytes()
+def _png(clip: Clip, picture: np.ndarray) -> bytes:
+    with tool_errors("the PNG encoder", clip.name):
+        return cv2.imencode(".png", picture)[1].tobytes()

@@ -34,6 +34,21 @@ class ClipsGoneError(ValueError):
     """The disk with the clips went away, which must not make every clip a damaged one."""
 
 
+class ToolError(ValueError):
+    """What measures or encodes frames does not work, which must not make every clip a damaged one."""
+
+
+@contextmanager
+def tool_errors(tool: str, clip: str) -> Iterator[None]:
+    """Whatever is raised inside becomes a `ToolError` that names the tool, the clip and the cause."""
+    try:
+        yield
+    except Exception as error:
+        raise ToolError(
+            f"{tool} failed at {clip}: {type(error).__name__}: {error}: mend that, then give the same command again"
+        ) from error
+
+
 @dataclass(frozen=True)
 class Clip:
     r"""A video file or a folder of pictures.
@@ -66,10 +81,13 @@ class Clip:
         """Whether there is a file for it; it may be empty."""
         return any(ending in captions.SUFFIXES for ending in self.beside)
 
-    def fingerprint(self) -> str:
-        """Stands for the contents of the clip and of everything beside it, the same on every disk."""
-        files = [self.path, *(self._place(ending) for ending in sorted(self.beside))]
-        return " ".join([self.name, *(fingerprint(path) for path in files)])
+    def fingerprint(self, *, masks: bool, source: bool) -> str:
+        """Stands for the contents of the clip, of its caption and on request of its masks and the video before the
+        edit, the same on every disk."""
+        files = {"caption": self._caption(), MASKS: self._beside(MASKS), SOURCE: self._beside(SOURCE)}
+        used = {"caption": True, MASKS: masks, SOURCE: source}
+        parts = [f"{kind}={fingerprint(path)}" for kind, path in files.items() if used[kind] and path is not None]
+        return " ".join([self.name, fingerprint(self.path), *parts])
 
     def info(self) -> VideoInfo:
         """What the header says. Raises ClipError."""
@@ -114,17 +132,26 @@ class Clip:
 
     def caption(self) -> str:
         """From the .txt or the .json ("caption" or "text") of the same stem; empty without either. Raises ClipError."""
-        for suffix in captions.SUFFIXES:
-            if suffix in self.beside:
-                try:
-                    return captions.read_caption(self._place(suffix))
-                except (ValueError, OSError) as error:
-                    raise ClipError(f"the caption beside {self.path.name} cannot be read: {error}") from error
-        return ""
+        path = self._caption()
+        if path is None:
+            return ""
+        try:
+            return captions.read_caption(path)
+        except (ValueError, OSError) as error:
+            raise ClipError(f"the caption beside {self.path.name} cannot be read: {error}") from error
 
     def is_gone(self) -> bool:
-        """Whether it was there when it was listed and is not any more."""
-        return not self.problem and not self.path.exists()
+        """Whether it was there when it was listed and is not any more, or its disk does not answer."""
+        if self.problem:
+            return False
+        try:
+            self.path.stat()
+        except OSError:
+            return True
+        return False
+
+    def _caption(self) -> Path | None:
+        return next((self._place(suffix) for suffix in captions.SUFFIXES if suffix in self.beside), None)
 
     def _beside(self, kind: str) -> Path | None:
         """The folder `name` + kind, or the first video of that name."""

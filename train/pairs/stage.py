@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,56 +80,76 @@ class Stage:
         content = {"digest": self.digest, "inputs": inputs, "shard": shard, "bytes": size}
         write_durably(self.manifest(shard), to_json(content | {"samples": samples, "items": items}))
 
+    def is_there(self, shard: int) -> bool:
+        """Whether manifest and tar are there, without a look into them."""
+        return self.manifest(shard).is_file() and self.tar(shard).is_file()
+
     def is_done(self, shard: int, inputs: Callable[[int], str] | None = None) -> bool:
         """True when manifest and tar are there and fit together and, if `inputs` tells what the shard would be made
         from now, were made from that."""
-        if self._problem(shard) is not None:
+        try:
+            manifest, _ = self._read(shard, with_tar=True)
+        except _NotDoneError:
             return False
-        return inputs is None or self.made_from(shard) == inputs(shard)
+        return inputs is None or manifest.get("inputs", "") == inputs(shard)
 
-    def made_from(self, shard: int) -> str:
-        """The `inputs` of `finish_shard`; "" from an earlier version. Raises ValueError: the shard is not done."""
-        return self.read_manifest(shard).get("inputs", "")
+    def origin(self, shard: int) -> tuple[str, str]:
+        """The `inputs` of `finish_shard`, and what stands for the shard: the `inputs` of a later stage.
 
-    def manifest_digest(self, shard: int) -> str:
-        """Stands for a shard that is done: the `inputs` of a later stage. Raises ValueError: the shard is not done."""
-        self.read_manifest(shard)
-        return hashlib.sha256(self.manifest(shard).read_bytes()).hexdigest()[:16]
+        The manifest is enough for both, the tar may have been deleted to make room.
+
+        Raises:
+            ValueError: the shard was never done.
+        """
+        manifest, data = self._read(shard, with_tar=False)
+        return manifest.get("inputs", ""), hashlib.sha256(data).hexdigest()[:16]
 
     def read_manifest(self, shard: int) -> dict[str, Any]:
         """What `finish_shard` wrote.
 
         Raises:
-            ValueError: the shard is not done.
+            ValueError: the shard is not done, or its tar is not there any more.
         """
-        problem = self._problem(shard)
-        if problem:
-            raise ValueError(f"{self.manifest(shard)}: {problem}: give the command that fills this folder first")
-        return json.loads(self.manifest(shard).read_bytes())
+        return self._read(shard, with_tar=True)[0]
 
-    def versions(self) -> list[tuple[int, int] | None]:
-        """Changes whenever some job replaces a file of a shard."""
-        files = (path for shard in range(self.shards) for path in (self.tar(shard), self.manifest(shard)))
-        return [_version(path) for path in files]
+    def versions(self, shards: Iterable[int] | None = None) -> list[tuple[int, int] | None]:
+        """Changes whenever some job replaces a file of these shards (None: of any)."""
+        shards = range(self.shards) if shards is None else shards
+        return [_version(path) for shard in shards for path in (self.tar(shard), self.manifest(shard))]
 
-    def _problem(self, shard: int) -> str | None:
+    def _read(self, shard: int, *, with_tar: bool) -> tuple[dict[str, Any], bytes]:
+        """A manifest and its bytes, read once. Raises _NotDoneError."""
         try:
-            manifest = json.loads(self.manifest(shard).read_bytes())
-            size = self.tar(shard).stat().st_size
+            data = self.manifest(shard).read_bytes()
+            manifest = json.loads(data)
         except FileNotFoundError:
-            return "the shard is not there yet"
-        except json.JSONDecodeError:
-            return "the manifest is damaged"
+            raise self._not_done(shard, "the shard is not there yet") from None
+        except ValueError:
+            raise self._not_done(shard, "the manifest is damaged") from None
         if manifest["digest"] != self.digest:
-            return "the shard was made with another configuration"
-        return None if manifest["bytes"] == size else f"the tar file has {size} bytes instead of {manifest['bytes']}"
+            raise self._not_done(shard, "the shard was made with another configuration")
+        if with_tar:
+            try:
+                size = self.tar(shard).stat().st_size
+            except FileNotFoundError:
+                raise self._not_done(shard, "its tar file is not there any more") from None
+            if size != manifest["bytes"]:
+                raise self._not_done(shard, f"the tar file has {size} bytes instead of {manifest['bytes']}")
+        return manifest, data
+
+    def _not_done(self, shard: int, problem: str) -> _NotDoneError:
+        return _NotDoneError(f"{self.manifest(shard)}: {problem}: give the command that fills this folder first")
+
+
+class _NotDoneError(ValueError):
+    """A shard is not there, or not whole."""
 
 
 def make_stage(folder: Path, settings: dict[str, Any], shards: int) -> Stage:
     """The stage in a new folder, or in one that was begun with the same settings.
 
     Raises:
-        ValueError: the folder was begun with others; the message names the first difference.
+        ValueError: the folder was begun with others, the message names the first difference; or by another version.
         StorageError: the folder cannot be written.
     """
     plan = {"format": FORMAT, "settings": settings, "shards": shards}
@@ -143,6 +163,7 @@ def make_stage(folder: Path, settings: dict[str, Any], shards: int) -> Stage:
         create_durably(path, to_json(plan))
     remove_orphans(path)
     known = _read_plan(path)  # of another job, if several began at once
+    _check_format(folder, known)
     if known != plan:
         raise ValueError(
             f"{folder} was begun with other settings ({_difference(known, plan)}): choose another output, or "
@@ -151,17 +172,33 @@ def make_stage(folder: Path, settings: dict[str, Any], shards: int) -> Stage:
     return Stage(folder, settings, shards, digest(plan))
 
 
-def open_stage(folder: Path, command: str) -> Stage:
+def open_stage(folder: Path, command: str, *, any_format: bool = False) -> Stage:
     """The stage in a folder that `command` has filled or is filling.
 
+    Args:
+        folder: where it is.
+        command: named where there is none.
+        any_format: also of another version: to read samples, not to make any.
+
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or another version began it.
     """
     path = folder / "plan.json"
     if not path.is_file():
         raise ValueError(f"{folder} holds no shards: run `python -m train {command}` first")
     plan = _read_plan(path)
+    if not any_format:
+        _check_format(folder, plan)
     return Stage(folder, plan["settings"], plan["shards"], digest(plan))
+
+
+def _check_format(folder: Path, plan: dict[str, Any]) -> None:
+    """Raises ValueError where the shards of a folder are not as this version makes them."""
+    if plan.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder} was begun by another version of this program (format {plan.get('format')}, this one makes "
+            f"{FORMAT}): finish it with that version, or begin anew with `prepare` and another output"
+        )
 
 
 def _version(path: Path) -> tuple[int, int] | None:

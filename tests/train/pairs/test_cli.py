@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import signal
@@ -9,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from train.cli import main
-from train.pairs import cli
+from train.pairs import cli, source_clips
+from train.pairs.degrade import plan_degrade
+from train.pairs.encode import EncodeShard, plan_encode
+from train.pairs.prepare import plan_prepare
+from train.pairs.reading import StageSamples
 from train.pairs.storage import write_durably
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -73,6 +78,88 @@ def test_what_changes_early_reaches_the_later_stages(root, tmp_path, capsys, fil
         assert run(name, "new")[0] == 0
     for folder in ("clips", "degraded", "encoded"):
         assert files(tmp_path / "out" / folder) == files(tmp_path / "new" / folder)
+
+
+def test_a_run_goes_on_without_the_shards_of_finished_stages(root, tmp_path, capsys, files):
+    quick = [*SMALL, "cut.most=1", "cut.references=false", "degrade.variants=[plain]"]
+    places, folders = [f"root={root}", f"output={tmp_path / 'out'}", *quick], ("clips", "degraded", "encoded")
+    for name in ("prepare", "degrade", "encode"):
+        assert main([name, f"root={root}", f"output={tmp_path / 'whole'}", *quick]) == 0
+    assert main(["prepare", *places]) == 0
+    assert main(["degrade", *places]) == 0
+    assert main(["encode", "--shard", "0/2", *places]) == 0
+    for folder in folders[:2]:
+        for shard in range(0, 8, 2):
+            (tmp_path / "out" / folder / f"shard-{shard:06d}.tar").unlink()
+    assert main(["encode", *places]) == 0
+    for shard in range(8):
+        (tmp_path / "out" / "clips" / f"shard-{shard:06d}.tar").unlink(missing_ok=True)
+    capsys.readouterr()
+    assert main(["encode", *places]) == 0
+    assert "8 of 8 shards are there already, 0 to make" in capsys.readouterr().out
+    assert files(tmp_path / "out" / "encoded") == files(tmp_path / "whole" / "encoded")
+    (tmp_path / "out" / "encoded" / "shard-000000.json").unlink()
+    assert main(["encode", *places]) == 2
+    assert "its tar file is not there any more: give the command that fills this folder" in capsys.readouterr().err
+
+
+def test_looking_at_the_clips_of_finished_shards_is_the_workers_business(make_config, prepare, monkeypatch, capsys):
+    config = make_config("out", "clips_per_shard=3")
+    stage = prepare(config)
+    before = [stage.versions([shard]) for shard in range(stage.shards)]
+    stage.manifest(1).write_bytes(stage.manifest(1).read_bytes().replace(b'"inputs": "', b'"inputs": "of other clips '))
+
+    def in_this_process(path):
+        raise AssertionError(f"{path} was read here")
+
+    monkeypatch.setattr(source_clips, "fingerprint", in_this_process)
+    arguments = ["filter.short_side=64", "filter.quality=none", "cut.lengths=[5, 9]", "clips_per_shard=3", "cut.most=2"]
+    arguments += [f"root={config.root}", f"output={config.output}", "cut.buckets=[[96, 64], [64, 96]]"]
+    capsys.readouterr()
+    assert main(["prepare", "--workers", "2", *arguments]) == 0
+    said = capsys.readouterr()
+    assert "3 of 3 shards are there already, 0 to make; their clips are looked at for changes" in said.out
+    assert "1 shards are made again: what they were made from has changed" in said.out
+    assert "8/8" in said.err
+    after = [stage.versions([shard]) for shard in range(stage.shards)]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True]
+    assert b"of other clips" not in stage.manifest(1).read_bytes()
+
+
+def test_the_jobs_of_an_array_parse_few_manifests_at_their_end(make_config, prepare, degrade, encode, monkeypatch):
+    config = make_config("out", "clips_per_shard=2", "cut.lengths=[5]", "cut.most=1", "degrade.variants=[plain]")
+    prepare(config), degrade(config), encode(config)
+    stage, clips, degraded = plan_encode(config)
+    inputs = EncodeShard(config.encode, stage, clips, degraded).inputs
+    original, read = Path.read_bytes, []
+
+    def read_bytes(self):
+        read.append(self)
+        return original(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert all(stage.is_done(shard, inputs) for shard in range(stage.shards))
+    assert len(read) == len(set(read)) == 3 * stage.shards  # its own, the one of degrade and the one of prepare
+    read.clear()
+    stage.tar(3).rename(stage.folder / "elsewhere")
+    cli.finish(stage, inputs)
+    assert read == []
+
+
+@pytest.mark.parametrize("number", [1, 3, None])
+def test_a_folder_of_another_version_is_told_before_anything_is_made(make_config, prepare, tmp_path, number):
+    config = make_config()
+    stage = prepare(config)
+    plan = json.loads((stage.folder / "plan.json").read_bytes())
+    (stage.folder / "plan.json").write_text(json.dumps({**plan, "format": number}))
+    message = rf"clips was begun by another version .*format {number}, .*finish it with that version, or begin anew"
+    for begin in (plan_prepare, plan_degrade, plan_encode):
+        (Path(config.output) / "degraded").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match=message):
+            begin(config)
+        assert not list((Path(config.output) / "degraded").iterdir())
+        assert not (Path(config.output) / "encoded").exists()
+    assert len(StageSamples(stage.folder, "prepare")) > 0  # what it made can be read
 
 
 def test_a_retry_that_changes_nothing_leaves_the_later_stages_alone(root, tmp_path, capsys):

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from gvr_core.video import VideoReader
-from train.pairs import source_clips
+from train.pairs import prepare as prepare_module
+from train.pairs import sample_videos, source_clips
 from train.pairs.lossless_video import read_lossless
+from train.pairs.prepare import PrepareShard, plan_prepare
 from train.pairs.reading import StageSamples
 from train.pairs.storage import StorageError, written_durably
 from train.pairs.tar_shards import TarShard
@@ -222,9 +224,8 @@ def test_entries_that_cannot_be_read_cost_only_themselves(make_config, prepare, 
     [
         PermissionError(errno.EACCES, "Permission denied"),
         cv2.error("resize failed"),
-        MemoryError("no room for 9 GB"),
-        RuntimeError("of a metric"),
-        AssertionError("of pyiqa"),
+        RuntimeError("of a decoder"),
+        AssertionError("of a library"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -244,6 +245,108 @@ def test_whatever_one_clip_raises_costs_only_that_clip(make_config, prepare, tmp
     assert str(error) in found["bad.mp4"]["reason"]
     if not isinstance(error, OSError):
         assert found["bad.mp4"]["reason"].startswith(f"{type(error).__name__}: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        av.FFmpegError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=["MemoryError", "OSError", "FFmpegError"],
+)
+def test_too_little_memory_ends_the_run_and_names_the_clip(make_config, prepare, monkeypatch, error):
+    def probe(path):
+        raise error
+
+    monkeypatch.setattr(source_clips, "probe", probe)
+    with pytest.raises(StorageError, match=r"could not go on at \S+\.\w+: .*[Mm]emory.*use fewer --workers"):
+        prepare(make_config())
+
+
+def test_opencv_without_memory_ends_the_run(make_config, prepare, monkeypatch):
+    error = cv2.error("Insufficient memory")
+    error.code = cv2.Error.StsNoMem
+
+    def measure(*args):
+        raise error
+
+    monkeypatch.setattr(prepare_module, "measure_clip", measure)
+    with pytest.raises(StorageError, match="Insufficient memory"):
+        prepare(make_config())
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "tool", "error"),
+    [
+        (
+            sample_videos,
+            "LosslessWriter",
+            "the writer of lossless videos",
+            av.error.EncoderNotFoundError(1, "Encoder not found", "libx264rgb"),
+        ),
+        (sample_videos.LosslessWriter, "write", "the writer of lossless videos", ValueError("of the encoder")),
+        (sample_videos.cv2, "imencode", "the PNG encoder", cv2.error("of the encoder")),
+    ],
+    ids=["begin", "write", "png"],
+)
+def test_what_cannot_be_written_is_no_fault_of_the_clips(make_config, prepare, monkeypatch, place, name, tool, error):
+    def failing(*args, **kwargs):
+        if args[:1] == (".jpg",):  # of the report
+            return original(*args, **kwargs)
+        raise error
+
+    original = getattr(place, name)
+    monkeypatch.setattr(place, name, failing)
+    config = make_config("out", "clips_per_shard=1")
+    with pytest.raises(source_clips.ToolError, match=rf"{tool}.* failed at \S+\.\w+: {type(error).__name__}: .*ncoder"):
+        prepare(config)
+    monkeypatch.undo()
+    assert {item["status"] for item in items(prepare(config)).values()} == {"kept", "dropped", "damaged"}
+
+
+def test_a_measure_that_does_not_work_is_no_fault_of_the_clips(make_config, prepare, monkeypatch):
+    def measure(frame):
+        raise RuntimeError("weights of another version")
+
+    monkeypatch.setattr(prepare_module, "cached_quality", lambda name: measure)
+    with pytest.raises(source_clips.ToolError, match=r"quality failed at \S+: RuntimeError: weights of another"):
+        prepare(make_config())
+
+
+def test_a_shard_of_which_every_clip_fails_alike_is_not_done(make_config, prepare, tmp_path, root, monkeypatch):
+    folder = folder_of(tmp_path, root, a="a.mp4", b="a.mp4", c="a.mp4")
+    whole = source_clips.probe
+
+    def probe(path):
+        raise RuntimeError("of a library")
+
+    monkeypatch.setattr(source_clips, "probe", probe)
+    config = make_config("out", f"root={folder}", "clips_per_shard=3")
+    with pytest.raises(source_clips.ToolError, match=r"all 3 clips of shard-000000\.tar failed alike, .*Runtime"):
+        prepare(config)
+    assert [path.name for path in (Path(config.output) / "clips").iterdir()] == ["plan.json"]
+    monkeypatch.setattr(source_clips, "probe", lambda path: whole(path) if path.stem == "c" else probe(path))
+    assert items(prepare(config))["a.mp4"]["status"] == "damaged"
+
+
+@pytest.mark.parametrize("number", [errno.ENOTCONN, errno.ESTALE])
+def test_a_disk_that_drops_off_ends_the_run_in_one_line(make_config, tmp_path, root, monkeypatch, number):
+    folder = folder_of(tmp_path, root, one="a.mp4")
+    config = make_config("out", f"root={folder}")
+    stage, clips = plan_prepare(config)
+    original = Path.stat
+
+    def stat(self, **kwargs):
+        if self.suffix == ".mp4":
+            raise OSError(number, os.strerror(number))
+        return original(self, **kwargs)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises((StorageError, source_clips.ClipsGoneError), match=r"still mounted|could not go on"):
+        PrepareShard(config, stage, clips)(0)
+    assert clips[0].is_gone()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.ESTALE])

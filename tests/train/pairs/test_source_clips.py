@@ -1,6 +1,10 @@
+import io
+from pathlib import Path
+
 import pytest
 
 from train.pairs.clip_search import find_clips
+from train.pairs.fingerprints import fingerprint
 from train.pairs.source_clips import Clip, ClipError, ClipsGoneError
 
 
@@ -29,11 +33,11 @@ def test_a_clip_that_went_away_is_not_a_damaged_clip(tmp_path):
 def test_the_fingerprint_changes_with_everything_that_belongs_to_the_clip(tmp_path, root):
     clip_path = tmp_path / "c.mp4"
     clip_path.write_bytes((root / "a.mp4").read_bytes())
-    found = [find_clips(tmp_path)[0].fingerprint()]
+    found = [find_clips(tmp_path)[0].fingerprint(masks=True, source=True)]
 
     def changed():
         (clip,) = find_clips(tmp_path)
-        found.append(clip.fingerprint())
+        found.append(clip.fingerprint(masks=True, source=True))
 
     for name, content in (("c.txt", "a dog"), ("c.txt", "a cat"), ("c.masks.mp4", "m"), ("c.source.mp4", "s")):
         (tmp_path / name).write_text(content)
@@ -49,4 +53,41 @@ def test_the_fingerprint_changes_with_everything_that_belongs_to_the_clip(tmp_pa
     copy.mkdir()
     for file in tmp_path.glob("c.*"):
         (copy / file.name).write_bytes(file.read_bytes())
-    assert find_clips(copy)[0].fingerprint() == found[-1]
+    assert find_clips(copy)[0].fingerprint(masks=True, source=True) == found[-1]
+
+
+def test_the_fingerprint_is_deaf_to_what_is_not_read(tmp_path, root):
+    (tmp_path / "c.mp4").write_bytes((root / "a.mp4").read_bytes())
+    (tmp_path / "c.txt").write_text("a dog")
+
+    def found(masks, source):
+        (clip,) = find_clips(tmp_path)
+        return clip.fingerprint(masks=masks, source=source)
+
+    first = found(False, False)
+    (tmp_path / "c.json").write_text('{"caption": "never read beside a .txt"}')
+    (tmp_path / "c.masks.mp4").write_text("m")
+    (tmp_path / "c.source.mp4").write_text("s")
+    assert found(False, False) == first
+    used = [found(True, False), found(False, True), found(True, True)]
+    assert len({first, *used}) == 4
+    (tmp_path / "c.source.webm").write_text("a second one, the first is read")
+    assert [found(True, False), found(False, True), found(True, True)] == used
+
+
+@pytest.mark.parametrize(("size", "reads"), [(0, 1), (300, 1), (49152, 1), (49153, 3), (400_000, 3)])
+def test_a_small_file_is_read_once(tmp_path, monkeypatch, size, reads):
+    class Counted(io.BytesIO):
+        def read(self, count):
+            calls.append(count)
+            return super().read(count)
+
+    calls, path = [], tmp_path / "x"
+    path.write_bytes(bytes(size))
+    one = fingerprint(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda self, mode: Counted(bytes(size)))
+        assert fingerprint(path) == one
+    assert len(calls) == reads
+    path.write_bytes((bytes(size) + b"x")[-size:] if size else b"")
+    assert (fingerprint(path) != one) == bool(size)
