@@ -40,9 +40,11 @@ class ToolError(ValueError):
 
 @contextmanager
 def tool_errors(tool: str, clip: str) -> Iterator[None]:
-    """Whatever is raised inside becomes a `ToolError` that names the tool, the clip and the cause."""
+    """Whatever is raised inside, except for want of memory, becomes a `ToolError` that names tool, clip and cause."""
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:
         raise ToolError(
             f"{tool} failed at {clip}: {type(error).__name__}: {error}: mend that, then give the same command again"

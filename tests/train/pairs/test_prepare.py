@@ -265,6 +265,15 @@ def test_too_little_memory_ends_the_run_and_names_the_clip(make_config, prepare,
         prepare(make_config())
 
 
+def test_an_encoder_without_memory_is_told_as_that(make_config, prepare, monkeypatch):
+    def failing(**kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(sample_videos, "LosslessWriter", failing)
+    with pytest.raises(StorageError, match=r"could not go on at a\.mp4: no memory: use fewer --workers"):
+        prepare(make_config())
+
+
 def test_opencv_without_memory_ends_the_run(make_config, prepare, monkeypatch):
     error = cv2.error("Insufficient memory")
     error.code = cv2.Error.StsNoMem
