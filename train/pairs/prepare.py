@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
+import av
 import cv2
 import numpy as np
 
@@ -132,9 +133,8 @@ class PrepareShard:
         """What becomes of a clip that raised something. Raises what was not the clip's fault."""
         if _is_of_memory(error):
             raise StorageError(
-                f"this machine could not go on at {clip.name}: {str(error) or 'no memory'}: use fewer "
-                "--workers, or put an empty file in the place of a clip for which no machine has room, then give the "
-                "same command again"
+                f"this machine could not go on at {clip.name}: {str(error) or 'no memory'}: use fewer --workers, then "
+                "give the same command again"
             ) from error
         if _errnos(error) & _OF_THE_MACHINE:
             raise StorageError(
@@ -218,6 +218,9 @@ def _errnos(error: BaseException) -> set[int]:
 
 
 def _is_of_memory(error: BaseException) -> bool:
+    # FFmpeg says so of damaged headers that claim enormous sizes, too.
+    if any(isinstance(cause, av.FFmpegError) for cause in _causes(error)):
+        return False
     return errno.ENOMEM in _errnos(error) or any(
         isinstance(cause, MemoryError) or (isinstance(cause, cv2.error) and cause.code == cv2.Error.StsNoMem)
         for cause in _causes(error)
