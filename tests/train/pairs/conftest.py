@@ -187,3 +187,16 @@ def race():
 def files():
     """Function: name -> bytes of every file in a folder, hidden ones too."""
     return lambda folder: {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def items(stage):
+    return {item["clip"]: item for shard in range(stage.shards) for item in stage.read_manifest(shard)["items"]}
+
+
+def folder_of(tmp_path, root, **clips):
+    """A folder of copies: name -> clip of `root`."""
+    folder = tmp_path / "clips"
+    folder.mkdir(exist_ok=True)
+    for name, clip in clips.items():
+        (folder / f"{name}.mp4").write_bytes((root / clip).read_bytes())
+    return folder
