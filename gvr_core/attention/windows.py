@@ -35,10 +35,11 @@ def windows_per_frame(grid: TokenGrid, window: tuple[int, int], shift: tuple[int
 
 def axis_spans(length: int, size: int, shift: int) -> list[tuple[int, int, int]]:
     """The windows along one axis: first cell, and the range (first, end) of the cells whose result the window gives."""
-    spans = [(0, 0, shift)] if shift else []
-    whole = shift + (length - shift) // size * size
-    spans += [(start, start, start + size) for start in range(shift, whole, size)]
-    return spans if whole == length else [*spans, (length - size, whole, length)]
+    spans = []
+    for _, own, cells in _segments(length, size, shift):
+        count = own.stop - own.start
+        spans += [(first - own.start, first, first + count) for first in range(cells.start, cells.stop, count)]
+    return spans
 
 
 def split_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Tensor:
@@ -66,15 +67,12 @@ def split_windows(x: Tensor, grid: TokenGrid, window: tuple[int, int], shift: tu
     if torch.is_grad_enabled() and x.requires_grad:
         windows = _concat([_concat(blocks, dim=3) for blocks in bands], dim=2)
     else:  # each token is copied once; torch.cat along two axes would hold it three times
-        counts = (_count(n, size, s) for n, size, s in zip(x.shape[3:5], window, shift, strict=True))
+        rows, columns = (_segments(n, size, s) for n, size, s in zip(x.shape[3:5], window, shift, strict=True))
+        counts = rows[-1].windows.stop, columns[-1].windows.stop
         windows = x.new_empty(*x.shape[:2], *counts, x.shape[2], *window, x.shape[5])
-        row = 0
-        for blocks in bands:
-            column = 0
-            for block in blocks:
-                windows[:, :, row : row + block.shape[2], column : column + block.shape[3]] = block
-                column += block.shape[3]
-            row += blocks[0].shape[2]
+        for row, blocks in zip(rows, bands, strict=True):
+            for column, block in zip(columns, blocks, strict=True):
+                windows[:, :, row.windows, column.windows] = block
     return windows.flatten(5, 6).flatten(1, 3)  # b (t rows cols) heads (wh ww) d
 
 
