@@ -159,16 +159,13 @@ class WholePatcher(comfy.model_patcher.ModelPatcher):
         return 0
 
 
-def place(model: nn.Module) -> comfy.model_patcher.ModelPatcher:
-    """A module under ComfyUI's memory management, its weights waiting on the offload device."""
-    load, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
-    return ModelPatcher(model.to(offload), load_device=load, offload_device=offload)
+def place(model: nn.Module, patcher: type = ModelPatcher) -> comfy.model_patcher.ModelPatcher:
+    """A module under ComfyUI's memory management, its weights waiting on the offload device.
 
-
-def place_whole(module: nn.Module) -> WholePatcher:
-    """As `place`, for a small module of plain PyTorch layers."""
+    `patcher` is `WholePatcher` for a small module of plain PyTorch layers.
+    """
     load, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
-    return WholePatcher(module.to(offload), load_device=load, offload_device=offload)
+    return patcher(model.to(offload), load_device=load, offload_device=offload)
 
 
 def load_models(*patchers: Any, memory: int = 0) -> torch.device:

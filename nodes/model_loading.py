@@ -82,5 +82,5 @@ def load_cascade(path: Path, *, dtype: torch.dtype | None, rgb_factors: list[lis
     host.load_weights(model, patcher, tensors)
     watch(patcher)
     if "upsampler" in header.parts:
-        model.upsampler = host.place_whole(load_part(path, "upsampler"))
+        model.upsampler = host.place(load_part(path, "upsampler"), host.WholePatcher)
     return patcher
